@@ -1,1 +1,15 @@
-//! doorway
+//! The doorway: JavaScript values to Rust values and back. It decides nothing.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `engine.rs` | jobs in, settled jobs out: one thread-safe function an environment |
+//! | `model.rs` | the handle of a loaded model |
+//! | `options.rs` | options as JavaScript has them |
+//! | `settled.rs` | results and faults as JavaScript gets them |
+//! | `vectors.rs` | helpers on vectors, called directly |
+
+mod engine;
+mod model;
+mod options;
+mod settled;
+mod vectors;

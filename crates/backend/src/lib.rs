@@ -1,1 +1,60 @@
-//! backend
+//! The contract between the engine and whatever runs a model.
+//!
+//! A [`Backend`] turns a [`Batch`] of token ids into one vector a text. It is not a scheduler, knows no
+//! strings and no files: the engine tokenizes, decides which texts share a batch and on which thread it
+//! runs; the backend computes, on the calling thread, into memory the caller owns.
+//!
+//! ```
+//! use backend::{Batch, Text};
+//! let mut batch = Batch::default();
+//! batch.push(Text { ids: &[101, 2829, 4419, 102], types: &[], prompt_tokens: 0 });
+//! assert_eq!((batch.len(), batch.tokens()), (1, 4));
+//! ```
+
+mod batch;
+mod error;
+mod pooling;
+
+pub use batch::{Batch, Text};
+pub use error::Error;
+pub use pooling::{Pooling, PoolingMode};
+
+/// What a loaded model reports about the way it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// `"native"`, `"candle"` or `"onnx"`.
+    pub backend: &'static str,
+    /// `"cpu"`, `"cuda:0"`, `"metal"`.
+    pub device: String,
+    /// Why this device: what was asked for, or what `auto` found.
+    pub device_reason: String,
+    /// The number format of weights and multiplies: `"f32"`, `"bf16"`, …
+    pub dtype: &'static str,
+    /// The kernel family or library that multiplies, e.g. `"avx512"`.
+    pub kernel: String,
+    /// Names the arithmetic as far as it changes vectors by more than rounding; part of the fingerprint.
+    pub arithmetic: &'static str,
+    /// Whether the same text gives the same bits in any batch.
+    pub batch_invariant: bool,
+}
+
+/// A model ready to run. Shared by all threads; one call computes on the thread that makes it.
+pub trait Backend: Send + Sync {
+    /// How this model runs.
+    fn description(&self) -> Description;
+
+    /// Width of the vectors that [`embed`](Self::embed) writes.
+    fn dims(&self) -> usize;
+
+    /// Tokens that make a batch worth while; a single text may be longer.
+    fn batch_tokens(&self) -> usize;
+
+    /// A hash over the bytes of every weight the model uses.
+    fn weights_hash(&self) -> u64;
+
+    /// Writes one pooled vector a text, row-major `[batch.len(), dims]`, before normalisation.
+    ///
+    /// # Errors
+    /// A token id outside the model's table, a text longer than its positions, memory that cannot be had.
+    fn embed(&self, batch: &Batch, out: &mut [f32]) -> Result<(), Error>;
+}

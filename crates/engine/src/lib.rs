@@ -1,1 +1,25 @@
-//! engine
+//! The hall: from a model folder to vectors, on the engine's own threads.
+//!
+//! [`Embedder::load`] reads what a folder's own files claim ([`Spec`]), opens its tokenizer and weights
+//! through the process's store, and hands them to a backend. [`Embedder::embed`] takes texts, returns at
+//! once, and calls back when the vectors are there. Nothing here knows JavaScript.
+
+mod contain;
+mod embedder;
+mod error;
+mod finish;
+mod info;
+mod job;
+mod load;
+mod scheduler;
+mod spec;
+mod threads;
+
+pub use contain::contained;
+pub use embedder::Embedder;
+pub use error::Error;
+pub use info::Info;
+pub use job::{EmbedSettings, Overflow, PromptChoice, Request, RowFault, Rows, Side, Ticket};
+pub use load::LoadOptions;
+pub use scheduler::spawn;
+pub use spec::{Module, Spec};

@@ -1,1 +1,64 @@
-//! models
+//! One file per architecture.
+//!
+//! Each file is a config, the blocks and the model, with the weight names of the checkpoints, in the words of
+//! the crate `nn`. No file knows what it runs on. To add an architecture: write its file, add its line to the
+//! list below, and put a golden folder beside the others (`docs/adding-a-model.md`).
+
+use nn::{Config, Device, Error, Model, Weights};
+
+macro_rules! architectures {
+    ($($file:ident: $($model_type:literal)|+;)+) => {
+        $(mod $file;)+
+
+        /// Every `model_type` that can be loaded.
+        pub const MODEL_TYPES: &[&str] = &[$($($model_type),+),+];
+
+        /// Loads the architecture that `config.json` names.
+        ///
+        /// # Errors
+        /// A `model_type` that is not in [`MODEL_TYPES`]; a field or a tensor that is missing or does not fit.
+        pub fn load<D: Device>(config: &Config, weights: Weights<'_, D>) -> Result<Box<dyn Model<D>>, Error> {
+            match model_type(config)? {
+                $($($model_type)|+ => $file::load(config, weights),)+
+                other => Err(config.unsupported(format!(
+                    "model_type \"{other}\" is not supported; supported are {}", MODEL_TYPES.join(", ")
+                ))),
+            }
+        }
+    };
+}
+
+architectures! {
+    bert: "bert";
+    modernbert: "modernbert";
+    qwen3: "qwen3";
+}
+
+/// The architecture's name in `config.json`.
+///
+/// # Errors
+/// The field is missing or not a string, or the weights are of a packed kind.
+pub fn model_type(config: &Config) -> Result<&str, Error> {
+    if let Some(quantization) = config.value().get("quantization_config").filter(|value| !value.is_null()) {
+        let method = quantization.get("quant_method").and_then(|method| method.as_str()).unwrap_or("unknown");
+        return Err(config.unsupported(format!(
+            "weights packed by quantization_config \"{method}\" are not supported; take the unquantized model"
+        )));
+    }
+    let named = config.value().get("model_type").and_then(|value| value.as_str());
+    named.ok_or_else(|| config.broken("no field \"model_type\"; the config of a transformers model names one"))
+}
+
+/// The activation function of a config field.
+fn activation(config: &Config, field: &str, name: &str) -> Result<nn::Activation, Error> {
+    nn::Activation::named(name)
+        .ok_or_else(|| config.unsupported(format!("{field} \"{name}\" is not a known activation function")))
+}
+
+/// Columns of a head, after checking that `heads` divide `hidden_size`.
+fn head_dim(config: &Config, hidden_size: usize, heads: usize) -> Result<usize, Error> {
+    config.check(heads > 0 && hidden_size > 0 && hidden_size.is_multiple_of(heads), || {
+        format!("hidden_size {hidden_size} is not a multiple of num_attention_heads {heads}")
+    })?;
+    Ok(hidden_size / heads)
+}

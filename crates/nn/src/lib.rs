@@ -1,1 +1,39 @@
-//! nn
+//! The vocabulary in which model files are written, and where their weights come from.
+//!
+//! A model file says *what* is computed: look up, multiply, normalise, attend, pool. A [`Device`] decides
+//! *how*: which layout the weights have, whether texts are padded, what is fused. This crate holds the words
+//! between them, reads checkpoints ([`Checkpoint`], [`Weights`]) and keeps every tensor once a process
+//! ([`Store`]). It computes nothing itself.
+//!
+//! ```
+//! use nn::Activation;
+//! // `gelu` in a config is the erf form; the tanh form has names of its own.
+//! assert_eq!(Activation::named("gelu"), Some(Activation::Gelu));
+//! assert_eq!(Activation::named("gelu_new"), Some(Activation::GeluTanh));
+//! ```
+
+mod activation;
+mod attention;
+mod checkpoint;
+mod config;
+mod device;
+mod error;
+mod head;
+mod linear;
+mod norm;
+mod rope;
+mod store;
+mod weights;
+
+pub use activation::Activation;
+pub use attention::{Attention, DistanceBias, Mask};
+pub use checkpoint::Checkpoint;
+pub use config::Config;
+pub use device::{Device, Index, Lookup, Model, Pass};
+pub use error::Error;
+pub use head::Head;
+pub use linear::{Linear, Part};
+pub use norm::{Norm, NormKind};
+pub use rope::{Rope, RopeSettings, RopeStyle, RopeTable};
+pub use store::{FileId, Key, Store};
+pub use weights::{Loader, Table, Weights};

@@ -1,1 +1,45 @@
-//! text
+//! Strings to token ids, equal to sentence-transformers.
+//!
+//! What it is: a model folder's `tokenizer.json`, read once and shared by all
+//! threads; truncation that keeps the special tokens; prompts.
+//! What it is not: no tensors, no batches, no padding, no network.
+//!
+//! ```no_run
+//! use text::{Limit, LoadOptions, Tokenizer};
+//!
+//! let tokenizer = Tokenizer::load("some-model".as_ref(), &LoadOptions::default())?;
+//! let encoded = tokenizer.encode("A man is playing a guitar.", &Limit::new(256))?;
+//! assert!(encoded.ids.len() <= 256);
+//! # Ok::<(), text::Error>(())
+//! ```
+//!
+//! | file | noun |
+//! |---|---|
+//! | `tokenizer.rs` | the tokenizer: load, encode, count |
+//! | `limit.rs` | how long, which side is cut, what happens to longer texts |
+//! | `frame.rs` | the special tokens around a text |
+//! | `settings.rs` | `tokenizer_config.json` |
+//! | `window.rs` | long texts: tokenise only as much as is needed |
+//! | `barrier.rs` | where a text may be cut without changing tokens before it |
+//! | `locality.rs` | which normalizers and pre-tokenizers look no further than that |
+//! | `guard.rs` | panics of the `tokenizers` crate become errors |
+//!
+//! Whitespace: sentence-transformers stripped every text up to 5.3
+//! (`models/Transformer.py`, `tokenize`) and has not since 5.4
+//! (`base/modules/transformer.py`, `preprocess`). This crate does as 5.4 to 6.2
+//! do: nothing is stripped, and a prompt is put before the text as it is
+//! (`base/modality.py`, `prepend_prompt_to_texts`).
+
+mod barrier;
+mod error;
+mod frame;
+mod guard;
+mod limit;
+mod locality;
+mod settings;
+mod tokenizer;
+mod window;
+
+pub use error::Error;
+pub use limit::{Limit, Overflow, Side};
+pub use tokenizer::{Encoded, LoadOptions, Tokenizer};

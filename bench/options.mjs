@@ -1,0 +1,53 @@
+/** What every program here understands, and how it starts a child that measures alone. */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { parseArgs, promisify } from 'node:util'
+
+import { modelFolder } from '../scripts/model.mjs'
+
+const COMMON = {
+  model: { type: 'string' },
+  data: { type: 'string' },
+  threads: { type: 'string' },
+  smoke: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+}
+
+const COMMON_HELP = `
+  --model <folder>    the model; default: all-MiniLM-L6-v2 in the cache (fetched if needed)
+  --data <folder>     STS-B and SciFact, laid out as bench/README.md says; default: examples/data
+  --threads <n>       compute threads; default: as the library chooses
+  --smoke             a tiny size, to see that the program works; its figures mean nothing
+  --help              this text`
+
+/** Options of the command line; `--help` prints and ends the program. */
+export async function readOptions(about, own = {}, ownHelp = '') {
+  const { values } = parseArgs({ options: { ...COMMON, ...own } })
+  if (values.help) {
+    console.log(`${about}\n${COMMON_HELP}${ownHelp}`)
+    process.exit(0)
+  }
+  return { ...values, model: values.model ?? (await modelFolder()), threads: values.threads && Number(values.threads) }
+}
+
+/** Load options for the face: f32, and the threads if they were named. */
+export function loadOptions({ threads }) {
+  return threads === undefined ? { dtype: 'f32' } : { dtype: 'f32', threads }
+}
+
+/** Runs a program of this folder in a process of its own and resolves with the JSON it prints. */
+export async function measureAlone(program, words, env = {}) {
+  const file = fileURLToPath(new URL(program, import.meta.url))
+  const options = { env: { ...process.env, ...env }, maxBuffer: 2 ** 28 }
+  const { stdout } = await promisify(execFile)(process.execPath, [file, ...words.map(String)], options)
+  return JSON.parse(stdout)
+}
+
+/** The words that hand these options to a child. */
+export function asWords({ model, data, threads, smoke }) {
+  const words = ['--model', model]
+  if (data !== undefined) words.push('--data', data)
+  if (threads !== undefined) words.push('--threads', threads)
+  if (smoke) words.push('--smoke')
+  return words
+}

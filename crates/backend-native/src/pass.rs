@@ -1,0 +1,226 @@
+//! The operations of one pass, on the calling thread.
+
+use std::ops::Range;
+
+use backend::{Batch, Error, Pooling, PoolingMode};
+use kernels::{Epilogue, HeadColumns, Kernels, Matrix, MatrixMut, RopeArgs};
+use nn::{Activation, Attention, Index, Linear, Lookup, Mask, Norm, NormKind, Pass, Rope, RopeStyle, RopeTable};
+
+use crate::NativeDevice;
+use crate::buffers::{Buffer, Buffers};
+
+/// One pass over one ragged batch.
+pub struct NativePass<'a> {
+    kernels: &'static Kernels,
+    batch: &'a Batch,
+    buffers: Buffers,
+}
+
+impl<'a> NativePass<'a> {
+    pub(crate) fn new(kernels: &'static Kernels, batch: &'a Batch, buffers: Buffers) -> Self {
+        Self { kernels, batch, buffers }
+    }
+
+    fn multiply(&self, x: &Buffer, linear: &Linear<NativeDevice>, out: &mut Buffer, accumulate: bool) {
+        let epilogue = Epilogue {
+            bias: linear.bias().map(Vec::as_slice),
+            activation: linear.activation.map(kernel_activation),
+            accumulate,
+        };
+        self.kernels.gemm(x.matrix(), linear.weight(), out.matrix_mut(), epilogue);
+    }
+
+    fn add_rows(&self, lookup: &Lookup<'_, NativeDevice>, sum: &mut Buffer) -> Result<(), Error> {
+        let table = lookup.table.values();
+        for text in self.batch.texts() {
+            for (place, token) in text.enumerate() {
+                let id = match lookup.index {
+                    Index::Token => self.batch.ids()[token],
+                    Index::Segment => self.batch.types()[token],
+                    Index::Position { offset } => (place + offset) as u32,
+                };
+                let row = id as usize;
+                if row >= table.count {
+                    return Err(Error::TokenId { id, rows: table.count });
+                }
+                let values = &table.values[row * table.columns..][..table.columns];
+                self.kernels.add(&mut sum.values_mut()[token * table.columns..][..table.columns], values);
+            }
+        }
+        Ok(())
+    }
+
+    /// Normalises and rotates the query and key heads of one text, in place.
+    fn place(&self, mut x: MatrixMut<'_>, attention: &Attention<NativeDevice>) {
+        let (heads, kv_heads, head_dim) = (attention.heads, attention.kv_heads, attention.head_dim);
+        let queries = HeadColumns { first: 0, heads, head_dim };
+        let keys = HeadColumns { first: heads * head_dim, heads: kv_heads, head_dim };
+        if let Some((query, key)) = &attention.query_key_norm {
+            self.kernels.rms_norm_heads(x.reborrow(), &queries, &kernel_norm(query));
+            self.kernels.rms_norm_heads(x.reborrow(), &keys, &kernel_norm(key));
+        }
+        if let Some(rope) = &attention.rope {
+            let table = rope.table(x.rows);
+            for columns in [queries, keys] {
+                self.kernels.rope(x.reborrow(), &kernel_rope(rope, &table, columns));
+            }
+        }
+    }
+
+    fn pool_text(&self, mode: PoolingMode, x: Matrix<'_>, out: &mut [f32]) {
+        let tokens = x.rows as f32;
+        match mode {
+            PoolingMode::Cls => out.copy_from_slice(x.row(0)),
+            PoolingMode::LastToken => out.copy_from_slice(x.row(x.rows - 1)),
+            PoolingMode::Max => self.kernels.max_rows(x, out),
+            PoolingMode::Mean => self.scaled_sum(x, None, tokens, out),
+            PoolingMode::MeanSqrtLen => self.scaled_sum(x, None, tokens.sqrt(), out),
+            PoolingMode::WeightedMean => {
+                let weights: Vec<f32> = (1..=x.rows).map(|place| place as f32).collect();
+                self.scaled_sum(x, Some(&weights), weights.iter().sum(), out);
+            }
+        }
+    }
+
+    fn scaled_sum(&self, x: Matrix<'_>, weights: Option<&[f32]>, divisor: f32, out: &mut [f32]) {
+        self.kernels.sum_rows(x, weights, out);
+        out.iter_mut().for_each(|value| *value /= divisor);
+    }
+}
+
+impl Drop for NativePass<'_> {
+    fn drop(&mut self) {
+        self.buffers.shrink();
+    }
+}
+
+impl Pass<NativeDevice> for NativePass<'_> {
+    fn embed(&mut self, lookups: &[Lookup<'_, NativeDevice>]) -> Result<Buffer, Error> {
+        let columns = lookups.first().map_or(0, |lookup| lookup.table.values().columns);
+        let mut sum = self.buffers.take(self.batch.tokens(), columns)?;
+        sum.values_mut().fill(0.0);
+        for lookup in lookups {
+            self.add_rows(lookup, &mut sum)?;
+        }
+        Ok(sum)
+    }
+
+    fn norm(&mut self, x: &Buffer, norm: &Norm<NativeDevice>) -> Result<Buffer, Error> {
+        let mut out = self.buffers.take(x.rows(), x.columns())?;
+        match norm.kind {
+            NormKind::Layer => self.kernels.layer_norm(x.matrix(), &kernel_norm(norm), out.matrix_mut()),
+            NormKind::Rms { .. } => self.kernels.rms_norm(x.matrix(), &kernel_norm(norm), out.matrix_mut()),
+        }
+        Ok(out)
+    }
+
+    fn linear(&mut self, x: &Buffer, linear: &Linear<NativeDevice>) -> Result<Buffer, Error> {
+        let mut out = self.buffers.take(x.rows(), linear.outputs)?;
+        self.multiply(x, linear, &mut out, false);
+        Ok(out)
+    }
+
+    fn linear_add(
+        &mut self,
+        x: &Buffer,
+        linear: &Linear<NativeDevice>,
+        mut residual: Buffer,
+    ) -> Result<Buffer, Error> {
+        self.multiply(x, linear, &mut residual, true);
+        Ok(residual)
+    }
+
+    fn gate(&mut self, x: &Buffer, activation: Activation) -> Result<Buffer, Error> {
+        let mut out = self.buffers.take(x.rows(), x.columns() / 2)?;
+        self.kernels.gate(x.matrix(), kernel_activation(activation), out.matrix_mut());
+        Ok(out)
+    }
+
+    fn attention(
+        &mut self,
+        mut projected: Buffer,
+        attention: &Attention<NativeDevice>,
+    ) -> Result<Buffer, Error> {
+        let mut out = self.buffers.take(projected.rows(), attention.output_width())?;
+        let shape = kernel_attention(attention);
+        for text in self.batch.texts() {
+            self.place(projected.rows_of_mut(&text), attention);
+            let mut scratch = self.buffers.scratch();
+            self.kernels.attention(projected.rows_of(&text), &shape, out.rows_of_mut(&text), &mut scratch);
+        }
+        Ok(out)
+    }
+
+    fn pool(&mut self, x: &Buffer, pooling: &Pooling) -> Result<Buffer, Error> {
+        let (width, modes) = (x.columns(), pooling.modes.len());
+        let mut out = self.buffers.take(self.batch.len(), width * modes)?;
+        let texts = self.batch.texts().zip(self.batch.prompt_tokens());
+        for ((text, &prompt), row) in texts.zip(out.values_mut().chunks_exact_mut(width * modes)) {
+            let counted = counted_tokens(text, prompt, pooling);
+            for (&mode, vector) in pooling.modes.iter().zip(row.chunks_exact_mut(width)) {
+                self.pool_text(mode, x.rows_of(&counted), vector);
+            }
+        }
+        Ok(out)
+    }
+
+    fn read(&mut self, x: &Buffer, out: &mut [f32]) -> Result<(), Error> {
+        out.copy_from_slice(x.values());
+        Ok(())
+    }
+}
+
+/// The tokens that pooling counts; a text that is nothing but its prompt keeps its last token.
+fn counted_tokens(text: Range<usize>, prompt_tokens: usize, pooling: &Pooling) -> Range<usize> {
+    if pooling.include_prompt {
+        return text;
+    }
+    (text.start + prompt_tokens).min(text.end - 1)..text.end
+}
+
+fn kernel_rope<'a>(rope: &Rope, table: &'a RopeTable, columns: HeadColumns) -> RopeArgs<'a> {
+    let style = match rope.style {
+        RopeStyle::Half => kernels::RopeStyle::Half,
+        RopeStyle::Interleaved => kernels::RopeStyle::Interleaved,
+    };
+    RopeArgs { columns, dim: rope.dim, style, cos: &table.cos, sin: &table.sin }
+}
+
+fn kernel_norm<'a>(norm: &'a Norm<NativeDevice>) -> kernels::Norm<'a> {
+    let offset = match norm.kind {
+        NormKind::Layer => 0.0,
+        NormKind::Rms { offset } => offset,
+    };
+    let bias = norm.bias().map(Vec::as_slice);
+    kernels::Norm { weight: Some(norm.weight().as_slice()), bias, epsilon: norm.epsilon, offset }
+}
+
+fn kernel_attention<'a>(attention: &'a Attention<NativeDevice>) -> kernels::Attention<'a> {
+    kernels::Attention {
+        heads: attention.heads,
+        kv_heads: attention.kv_heads,
+        head_dim: attention.head_dim,
+        scale: attention.scale,
+        mask: match attention.mask {
+            Mask::Full => kernels::Mask::Full,
+            Mask::Causal => kernels::Mask::Causal,
+            Mask::Window { left, right } => kernels::Mask::Window { left, right },
+        },
+        bias: attention
+            .bias
+            .as_ref()
+            .map(|bias| kernels::DistanceBias { reach: bias.reach, values: &bias.values }),
+    }
+}
+
+fn kernel_activation(activation: Activation) -> kernels::Activation {
+    match activation {
+        Activation::Gelu => kernels::Activation::Gelu,
+        Activation::GeluTanh => kernels::Activation::GeluTanh,
+        Activation::Silu => kernels::Activation::Silu,
+        Activation::Relu => kernels::Activation::Relu,
+        Activation::Tanh => kernels::Activation::Tanh,
+        Activation::Sigmoid => kernels::Activation::Sigmoid,
+        Activation::QuickGelu => kernels::Activation::QuickGelu,
+    }
+}

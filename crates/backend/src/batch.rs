@@ -1,0 +1,84 @@
+//! Texts of one pass, laid end to end: no padding anywhere.
+
+use std::ops::Range;
+
+/// One tokenized text, borrowed while it is pushed into a [`Batch`].
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    /// Token ids, special tokens included.
+    pub ids: &'a [u32],
+    /// Segment of each token; empty means all zero.
+    pub types: &'a [u32],
+    /// How many leading tokens belong to the prompt, for poolings that leave it out.
+    pub prompt_tokens: usize,
+}
+
+/// A ragged batch: the ids of all texts in one row, and where each text ends.
+#[derive(Debug, Default, Clone)]
+pub struct Batch {
+    ids: Vec<u32>,
+    types: Vec<u32>,
+    ends: Vec<usize>,
+    prompt_tokens: Vec<usize>,
+}
+
+impl Batch {
+    /// Adds a text after the others.
+    pub fn push(&mut self, text: Text<'_>) {
+        self.ids.extend_from_slice(text.ids);
+        self.types.extend(text.types.iter().copied().chain(std::iter::repeat(0)).take(text.ids.len()));
+        self.ends.push(self.ids.len());
+        self.prompt_tokens.push(text.prompt_tokens);
+    }
+
+    /// Number of texts.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// True without texts.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Number of tokens of all texts.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Ids of all tokens, text after text.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// Segments of all tokens, text after text; as long as [`ids`](Self::ids).
+    pub fn types(&self) -> &[u32] {
+        &self.types
+    }
+
+    /// Where each text lies among the tokens.
+    pub fn texts(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.ends.iter().scan(0, |start, &end| Some(std::mem::replace(start, end)..end))
+    }
+
+    /// Leading tokens of each text that are its prompt's.
+    pub fn prompt_tokens(&self) -> &[usize] {
+        &self.prompt_tokens
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_lie_end_to_end() {
+        let mut batch = Batch::default();
+        batch.push(Text { ids: &[1, 2], types: &[], prompt_tokens: 1 });
+        batch.push(Text { ids: &[], types: &[], prompt_tokens: 0 });
+        batch.push(Text { ids: &[3, 4, 5], types: &[0, 1, 1], prompt_tokens: 0 });
+        assert_eq!(batch.texts().collect::<Vec<_>>(), [0..2, 2..2, 2..5]);
+        assert_eq!(batch.types(), [0, 0, 0, 1, 1]);
+        assert_eq!((batch.len(), batch.tokens()), (3, 5));
+    }
+}

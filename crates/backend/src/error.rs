@@ -1,0 +1,32 @@
+//! What can go wrong while a model runs.
+
+/// A fault of one batch. The model stays usable.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A token id beyond the rows of the embedding table.
+    #[error("token id {id} is outside the model's table of {rows} rows; tokenizer and weights do not belong together")]
+    TokenId {
+        /// The id.
+        id: u32,
+        /// Rows of the table.
+        rows: usize,
+    },
+    /// A text with more tokens than the model has positions.
+    #[error("a text of {tokens} tokens is longer than the model's {limit} positions; lower maxLength")]
+    TooLong {
+        /// Tokens of the text.
+        tokens: usize,
+        /// Positions of the model.
+        limit: usize,
+    },
+    /// An empty text where the model needs at least one token.
+    #[error("a text without tokens has no vector; this tokenizer adds no special tokens")]
+    Empty,
+    /// The working memory for this batch cannot be had.
+    #[error("{bytes} bytes of working memory cannot be had; pass shorter texts or lower maxLength")]
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
+    },
+}

@@ -1,0 +1,144 @@
+//! Everything that can go wrong, with the stable code that users see.
+
+use std::path::PathBuf;
+
+/// A fault with a code. The sentence says what was expected, what came, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The model folder is not there.
+    #[error(
+        "{name:?} is not a folder; this version loads models from local folders: pass the path of one that \
+         holds config.json, tokenizer.json and model.safetensors"
+    )]
+    NotAFolder {
+        /// What was asked for.
+        name: String,
+    },
+    /// A model's files.
+    #[error(transparent)]
+    Model(#[from] nn::Error),
+    /// A tokenizer, or a text it cannot take.
+    #[error(transparent)]
+    Text(#[from] text::Error),
+    /// A batch that could not be computed.
+    #[error(transparent)]
+    Run(#[from] backend::Error),
+    /// A module path that leaves the model's folder.
+    #[error("{}: module path {module:?} leaves the model folder; only folders inside it are read", path.display())]
+    OutsideFolder {
+        /// The file that names it.
+        path: PathBuf,
+        /// The path it names.
+        module: String,
+    },
+    /// A prompt asked for by name.
+    #[error("the model has no prompt named {name:?}; {known}")]
+    UnknownPrompt {
+        /// The name.
+        name: String,
+        /// Those it has.
+        known: String,
+    },
+    /// A number out of its range.
+    #[error("{name} is {value}; for this model it must be from {least} to {most}")]
+    OutOfRange {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// The smallest.
+        least: usize,
+        /// The largest.
+        most: usize,
+    },
+    /// An option this build or version does not have.
+    #[error("{what} is not available: {remedy}")]
+    Unavailable {
+        /// The option and its value.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A device that cannot be used.
+    #[error("device {device:?} cannot be used: {reason}")]
+    Device {
+        /// The device.
+        device: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A setting of the process that makes no sense.
+    #[error(transparent)]
+    Kernel(#[from] kernels::UnknownIsa),
+    /// A vector that is not made of finite numbers.
+    #[error("the vector of this text is not finite (NaN or infinity); the model's weights are damaged or overflow")]
+    NotFinite,
+    /// Memory for the result.
+    #[error("{bytes} bytes for the vectors cannot be had; pass fewer texts a call")]
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
+    },
+    /// The model's handle was disposed.
+    #[error("the model is disposed; load it again")]
+    Disposed,
+    /// The call was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// A bug of this library, contained.
+    #[error("internal fault, please report it: {message}")]
+    Internal {
+        /// The panic's message and place.
+        message: String,
+    },
+}
+
+impl Error {
+    /// The stable code, listed in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotAFolder { .. } => "ERR_MODEL_NOT_FOUND",
+            Self::Model(error) => model_code(error),
+            Self::Text(error) => text_code(error),
+            Self::Run(error) => run_code(error),
+            Self::OutsideFolder { .. } => "ERR_MODEL_FILE",
+            Self::UnknownPrompt { .. } => "ERR_PROMPT",
+            Self::OutOfRange { .. } => "ERR_INVALID_ARGUMENT",
+            Self::Unavailable { .. } => "ERR_UNSUPPORTED",
+            Self::Device { .. } => "ERR_DEVICE",
+            Self::Kernel(_) => "ERR_SETTINGS",
+            Self::NotFinite => "ERR_NOT_FINITE",
+            Self::Memory { .. } => "ERR_MEMORY",
+            Self::Disposed => "ERR_DISPOSED",
+            Self::Cancelled => "ERR_CANCELLED",
+            Self::Internal { .. } => "ERR_INTERNAL",
+        }
+    }
+}
+
+fn model_code(error: &nn::Error) -> &'static str {
+    match error {
+        nn::Error::NotFound { .. } => "ERR_MODEL_NOT_FOUND",
+        nn::Error::Unsupported { .. } => "ERR_MODEL_UNSUPPORTED",
+        nn::Error::Memory { .. } => "ERR_MEMORY",
+        _ => "ERR_MODEL_FILE",
+    }
+}
+
+fn run_code(error: &backend::Error) -> &'static str {
+    match error {
+        backend::Error::Memory { .. } => "ERR_MEMORY",
+        backend::Error::TokenId { .. } => "ERR_MODEL_FILE",
+        _ => "ERR_TOKENIZER",
+    }
+}
+
+fn text_code(error: &text::Error) -> &'static str {
+    match error {
+        text::Error::Missing { .. } => "ERR_MODEL_NOT_FOUND",
+        text::Error::TooLong { .. } => "ERR_TEXT_TOO_LONG",
+        text::Error::NoRoom { .. } => "ERR_INVALID_ARGUMENT",
+        _ => "ERR_TOKENIZER",
+    }
+}

@@ -1,0 +1,240 @@
+//! What a model folder's own files claim about its pipeline.
+//!
+//! The files are those of sentence-transformers
+//! (<https://github.com/huggingface/sentence-transformers/tree/v5.1.0/sentence_transformers/models>), in the
+//! old and the new spelling. What they do not say follows that library's defaults; what they say and this
+//! version cannot do is refused by name.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use backend::{Pooling, PoolingMode};
+use nn::{Activation, Config};
+use serde::Deserialize;
+
+use crate::Error;
+
+/// A model's pipeline.
+#[derive(Debug)]
+pub struct Spec {
+    /// config.json of the transformer.
+    pub config: Config,
+    /// Where the transformer's config, weights and tokenizer are.
+    pub transformer: PathBuf,
+    /// How tokens become a vector.
+    pub pooling: Pooling,
+    /// Dense layers behind the pooling.
+    pub dense: Vec<Module>,
+    /// Whether the vector is brought to length 1 at the end.
+    pub normalizes: bool,
+    /// Prompts by name.
+    pub prompts: BTreeMap<String, String>,
+    /// The prompt used when a call names none.
+    pub default_prompt: Option<String>,
+    /// `max_seq_length`, where the files set one.
+    pub max_seq_length: Option<usize>,
+    /// Whether texts are lowercased before the tokenizer.
+    pub lowercase: bool,
+    /// Leading values to keep (`truncate_dim`), where the files say so.
+    pub truncate_dim: Option<usize>,
+}
+
+/// A dense layer's folder and shape.
+#[derive(Debug)]
+pub struct Module {
+    /// Holds its weights.
+    pub folder: PathBuf,
+    /// Columns in.
+    pub inputs: usize,
+    /// Columns out.
+    pub outputs: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
+    /// Applied to the sum.
+    pub activation: Option<Activation>,
+}
+
+#[derive(Deserialize)]
+struct ModuleEntry {
+    path: String,
+    #[serde(rename = "type")]
+    class: String,
+}
+
+#[derive(Default, Deserialize)]
+struct TransformerConfig {
+    max_seq_length: Option<usize>,
+    #[serde(default)]
+    do_lower_case: bool,
+}
+
+#[derive(Default, Deserialize)]
+struct ModelConfig {
+    #[serde(default)]
+    prompts: BTreeMap<String, String>,
+    default_prompt_name: Option<String>,
+    truncate_dim: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct DenseConfig {
+    in_features: usize,
+    out_features: usize,
+    #[serde(default = "yes")]
+    bias: bool,
+    #[serde(default = "tanh")]
+    activation_function: String,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn tanh() -> String {
+    "Tanh".into()
+}
+
+impl Spec {
+    /// Reads the small JSON files of a folder.
+    ///
+    /// # Errors
+    /// A file that is missing, broken or asks for what is not supported.
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let modules = modules(folder)?;
+        let transformer = modules.first().map_or(folder.to_path_buf(), |module| module.folder.clone());
+        let about: TransformerConfig = optional(&transformer.join("sentence_bert_config.json"))?;
+        let model: ModelConfig = optional(&folder.join("config_sentence_transformers.json"))?;
+        let mut spec = Self {
+            config: Config::open(&transformer.join("config.json"))?,
+            transformer,
+            pooling: Pooling::of(PoolingMode::Mean),
+            dense: Vec::new(),
+            normalizes: false,
+            prompts: model.prompts,
+            default_prompt: model.default_prompt_name,
+            max_seq_length: about.max_seq_length,
+            lowercase: about.do_lower_case,
+            truncate_dim: model.truncate_dim,
+        };
+        modules.iter().skip(1).try_for_each(|module| spec.add(module))?;
+        Ok(spec)
+    }
+
+    fn add(&mut self, module: &FoundModule) -> Result<(), Error> {
+        if self.normalizes {
+            return Err(module.refused("follows Normalize, where nothing can follow").into());
+        }
+        match module.class() {
+            "Pooling" => self.pooling = read_pooling(&module.config()?)?,
+            "Dense" => self.dense.push(read_dense(module)?),
+            "Normalize" => self.normalizes = true,
+            _ => return Err(module.refused("is not supported; supported are Transformer, Pooling, Dense and Normalize").into()),
+        }
+        Ok(())
+    }
+}
+
+/// A module that modules.json names.
+struct FoundModule {
+    class: String,
+    folder: PathBuf,
+    list: Config,
+}
+
+impl FoundModule {
+    /// The class without its Python package.
+    fn class(&self) -> &str {
+        self.class.rsplit('.').next().unwrap_or(&self.class)
+    }
+
+    fn config(&self) -> Result<Config, Error> {
+        Ok(Config::open(&self.folder.join("config.json"))?)
+    }
+
+    fn refused(&self, why: &str) -> nn::Error {
+        self.list.unsupported(format!("module {:?} {why}", self.class))
+    }
+}
+
+/// The modules in order, the transformer first. Without modules.json there is only a transformer, whose
+/// tokens are averaged: what sentence-transformers makes of a plain transformers folder.
+fn modules(folder: &Path) -> Result<Vec<FoundModule>, Error> {
+    let path = folder.join("modules.json");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let list = Config::open(&path)?;
+    let entries: Vec<ModuleEntry> = list.read()?;
+    let modules: Vec<FoundModule> =
+        entries.into_iter().map(|entry| found(folder, entry, &list)).collect::<Result<_, _>>()?;
+    match modules.first() {
+        Some(first) if first.class() == "Transformer" => Ok(modules),
+        Some(first) => Err(first.refused("comes first, where only Transformer is supported").into()),
+        None => Err(list.broken("lists no modules").into()),
+    }
+}
+
+fn found(folder: &Path, entry: ModuleEntry, list: &Config) -> Result<FoundModule, Error> {
+    let inside = Path::new(&entry.path).components().all(|part| matches!(part, Component::Normal(_)));
+    if !inside {
+        return Err(Error::OutsideFolder { path: list.path().into(), module: entry.path });
+    }
+    Ok(FoundModule { class: entry.class, folder: folder.join(entry.path), list: list.clone() })
+}
+
+fn optional<T: Default + serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    if path.exists() { Ok(Config::open(path)?.read()?) } else { Ok(T::default()) }
+}
+
+/// Modes in the order in which the reference concatenates them, with the field of the old spelling.
+const POOLING_FIELDS: [(&str, PoolingMode); 6] = [
+    ("pooling_mode_cls_token", PoolingMode::Cls),
+    ("pooling_mode_max_tokens", PoolingMode::Max),
+    ("pooling_mode_mean_tokens", PoolingMode::Mean),
+    ("pooling_mode_mean_sqrt_len_tokens", PoolingMode::MeanSqrtLen),
+    ("pooling_mode_weightedmean_tokens", PoolingMode::WeightedMean),
+    ("pooling_mode_lasttoken", PoolingMode::LastToken),
+];
+
+fn read_pooling(config: &Config) -> Result<Pooling, Error> {
+    let fields = config.value();
+    let has_width = ["word_embedding_dimension", "embedding_dimension"].iter().any(|name| fields[name].is_u64());
+    config.check(has_width, || "no embedding_dimension (older: word_embedding_dimension)".into())?;
+    let include_prompt = fields["include_prompt"].as_bool().unwrap_or(true);
+    let mut modes = named_modes(config)?;
+    if modes.is_empty() {
+        let chosen = POOLING_FIELDS.iter().filter(|(field, _)| fields[field].as_bool() == Some(true));
+        modes = chosen.map(|&(_, mode)| mode).collect();
+    }
+    if modes.is_empty() {
+        modes.push(PoolingMode::Mean);
+    }
+    Ok(Pooling { modes, include_prompt })
+}
+
+/// `pooling_mode` of the new spelling: a name, or a list of names.
+fn named_modes(config: &Config) -> Result<Vec<PoolingMode>, Error> {
+    let value = &config.value()["pooling_mode"];
+    let names = match value.as_array() {
+        Some(names) => names.iter().collect(),
+        None if value.is_null() => Vec::new(),
+        None => vec![value],
+    };
+    let mode = |name: &&serde_json::Value| name.as_str().and_then(PoolingMode::named);
+    names.iter().map(|name| mode(name).ok_or_else(|| unknown_mode(config, name))).collect()
+}
+
+fn unknown_mode(config: &Config, name: &serde_json::Value) -> Error {
+    let known: Vec<_> = PoolingMode::ALL.iter().map(|(name, _)| *name).collect();
+    config.unsupported(format!("pooling_mode {name} is not known; known are {}", known.join(", "))).into()
+}
+
+fn read_dense(module: &FoundModule) -> Result<Module, Error> {
+    let config = module.config()?;
+    let fields: DenseConfig = config.read()?;
+    let class = &fields.activation_function;
+    let activation = Activation::torch_class(class)
+        .ok_or_else(|| config.unsupported(format!("activation_function {class:?} is not supported")))?;
+    let (inputs, outputs) = (fields.in_features, fields.out_features);
+    Ok(Module { folder: module.folder.clone(), inputs, outputs, bias: fields.bias, activation })
+}

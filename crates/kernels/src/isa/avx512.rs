@@ -1,0 +1,209 @@
+//! AVX-512 F, BW, DQ and VL: 16 lanes, 32 registers. Intel servers since Skylake-SP (2017), AMD since Zen 4 (2022).
+#![expect(unsafe_code, reason = "intrinsics")]
+
+use std::arch::x86_64::*;
+use std::ops::{Add, Div, Mul, Sub};
+
+use crate::gemm::{self, TileArgs, Tiles};
+use crate::isa::Kernels;
+use crate::simd::{Isa, Vector};
+
+/// The table, where the processor has the features.
+pub(super) fn table() -> Option<&'static Kernels> {
+    let present = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    present.then_some(&TABLE)
+}
+
+super::table! { "avx512", Avx512, "avx512f,avx512bw,avx512dq,avx512vl" }
+
+/// Proof that AVX-512 is present.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+/// Sixteen lanes. Comes from an [`Avx512`] only, and so is the same proof.
+#[derive(Clone, Copy)]
+pub(crate) struct F32x16(__m512);
+
+impl Avx512 {
+    /// # Safety
+    /// The processor has AVX-512 F, BW, DQ and VL.
+    unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+/// The first `n` lanes, n <= 16.
+#[inline(always)]
+fn mask(n: usize) -> __mmask16 {
+    assert!(n <= 16, "a vector has 16 lanes, not {n}");
+    ((1u32 << n) - 1) as __mmask16
+}
+
+impl Isa for Avx512 {
+    type V = F32x16;
+    type Square = [F32x16; 16];
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> F32x16 {
+        // SAFETY: the token is proof of AVX-512.
+        F32x16(unsafe { _mm512_set1_ps(x) })
+    }
+
+    #[inline(always)]
+    fn load(self, x: &[f32]) -> F32x16 {
+        // SAFETY: the token is proof of AVX-512; the slice is 16 long.
+        F32x16(unsafe { _mm512_loadu_ps(x[..16].as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn load_part(self, x: &[f32]) -> F32x16 {
+        // SAFETY: the token is proof of AVX-512; the mask, made for at most 16, covers the slice and no more.
+        F32x16(unsafe { _mm512_maskz_loadu_ps(mask(x.len()), x.as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn load_part_or(self, x: &[f32], fill: F32x16) -> F32x16 {
+        // SAFETY: the token is proof of AVX-512; the mask, made for at most 16, covers the slice and no more.
+        F32x16(unsafe { _mm512_mask_loadu_ps(fill.0, mask(x.len()), x.as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn store(self, x: &mut [f32], v: F32x16) {
+        // SAFETY: the token is proof of AVX-512; the slice is 16 long.
+        unsafe { _mm512_storeu_ps(x[..16].as_mut_ptr(), v.0) }
+    }
+
+    #[inline(always)]
+    fn store_part(self, x: &mut [f32], v: F32x16) {
+        // SAFETY: the token is proof of AVX-512; the mask, made for at most 16, covers the slice and no more.
+        unsafe { _mm512_mask_storeu_ps(x.as_mut_ptr(), mask(x.len()), v.0) }
+    }
+
+    #[inline(always)]
+    fn square(self) -> [F32x16; 16] {
+        [self.splat(0.0); 16]
+    }
+
+    /// Exchanges single numbers, then pairs, then (twice) quarters of a register.
+    #[inline(always)]
+    fn transpose(self, square: [F32x16; 16]) -> [F32x16; 16] {
+        let mut pairs = square;
+        let mut fours = square;
+        let mut done = square;
+        // SAFETY: the token is proof of AVX-512.
+        unsafe {
+            for i in (0..16).step_by(2) {
+                pairs[i] = F32x16(_mm512_unpacklo_ps(square[i].0, square[i + 1].0));
+                pairs[i + 1] = F32x16(_mm512_unpackhi_ps(square[i].0, square[i + 1].0));
+            }
+            for i in [0, 1, 4, 5, 8, 9, 12, 13] {
+                let (low, high) = (_mm512_castps_pd(pairs[i].0), _mm512_castps_pd(pairs[i + 2].0));
+                let to = i / 4 * 4 + i % 4 * 2;
+                fours[to] = F32x16(_mm512_castpd_ps(_mm512_unpacklo_pd(low, high)));
+                fours[to + 1] = F32x16(_mm512_castpd_ps(_mm512_unpackhi_pd(low, high)));
+            }
+            for i in 0..4 {
+                let [a, b, c, d] = [fours[i].0, fours[i + 4].0, fours[i + 8].0, fours[i + 12].0];
+                let even = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d));
+                let odd = (_mm512_shuffle_f32x4::<0xdd>(a, b), _mm512_shuffle_f32x4::<0xdd>(c, d));
+                done[i] = F32x16(_mm512_shuffle_f32x4::<0x88>(even.0, even.1));
+                done[i + 4] = F32x16(_mm512_shuffle_f32x4::<0x88>(odd.0, odd.1));
+                done[i + 8] = F32x16(_mm512_shuffle_f32x4::<0xdd>(even.0, even.1));
+                done[i + 12] = F32x16(_mm512_shuffle_f32x4::<0xdd>(odd.0, odd.1));
+            }
+        }
+        done
+    }
+
+    #[inline(always)]
+    fn tiles(self) -> &'static Tiles {
+        &TILES
+    }
+}
+
+macro_rules! operator {
+    ($trait:ident, $method:ident, $intrinsic:ident) => {
+        impl $trait for F32x16 {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                // SAFETY: a vector comes from a token, the proof of AVX-512.
+                Self(unsafe { $intrinsic(self.0, other.0) })
+            }
+        }
+    };
+}
+
+operator!(Add, add, _mm512_add_ps);
+operator!(Sub, sub, _mm512_sub_ps);
+operator!(Mul, mul, _mm512_mul_ps);
+operator!(Div, div, _mm512_div_ps);
+
+impl Vector for F32x16 {
+    #[inline(always)]
+    fn fma(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: a vector comes from a token, the proof of AVX-512.
+        Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        // SAFETY: a vector comes from a token, the proof of AVX-512.
+        Self(unsafe { _mm512_max_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn smaller(self, other: Self) -> Self {
+        // SAFETY: a vector comes from a token, the proof of AVX-512.
+        Self(unsafe { _mm512_min_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn round(self) -> Self {
+        // SAFETY: a vector comes from a token, the proof of AVX-512.
+        Self(unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0) })
+    }
+
+    #[inline(always)]
+    fn scale(self, n: Self) -> Self {
+        // SAFETY: a vector comes from a token, the proof of AVX-512.
+        Self(unsafe { _mm512_scalef_ps(self.0, n.0) })
+    }
+
+    #[inline(always)]
+    fn scale_or_flush(self, n: Self) -> Self {
+        self.scale(n)
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: a vector comes from a token, the proof of AVX-512.
+        unsafe { _mm512_reduce_add_ps(self.0) }
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        // SAFETY: a vector comes from a token, the proof of AVX-512.
+        unsafe { _mm512_reduce_max_ps(self.0) }
+    }
+}
+
+/// # Safety
+/// AVX-512 F, BW, DQ and VL are present, and as [`gemm::tile`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn tile<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(args: &TileArgs) {
+    // SAFETY: passed on to the caller.
+    unsafe { gemm::tile::<Avx512, ROWS, PANELS, VECTORS>(Avx512::new(), args) }
+}
+
+/// 12 rows of 2 registers are 24 sums; 2 more hold weights.
+static TILES: Tiles = Tiles {
+    narrow: super::tiles!(1 x 1: 1 2 3 4 5 6 7 8 9 10 11 12),
+    one: super::tiles!(1 x 2: 1 2 3 4 5 6 7 8 9 10 11 12),
+    two: super::tiles!(2 x 2: 1 2 3 4 5 6),
+    four: super::tiles!(4 x 2: 1 2 3),
+};

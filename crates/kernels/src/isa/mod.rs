@@ -1,0 +1,457 @@
+//! One table of kernels for each instruction set, and which of them run here.
+//!
+//! A new instruction set is one file with a `table()`, one `mod` line and one word in [`TABLES`].
+#![expect(unsafe_code, reason = "the tables' functions need their instruction set and checked shapes")]
+
+use std::fmt;
+
+use crate::gemm::Epilogue;
+use crate::matrix::{Matrix, MatrixMut};
+use crate::op::activation::Activation;
+use crate::op::attention::{Attention, Scratch};
+use crate::op::norm::Norm;
+use crate::op::rope::{HeadColumns, RopeArgs};
+use crate::op::top_k::Best;
+use crate::pack::{Layout, Packed};
+
+mod generic;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+/// All there are, slowest first. Each says whether it runs here.
+const TABLES: &[fn() -> Option<&'static Kernels>] = &[
+    generic::table,
+    #[cfg(target_arch = "x86_64")]
+    avx2::table,
+    #[cfg(target_arch = "x86_64")]
+    avx512::table,
+];
+
+/// The environment variable that names the table [`Kernels::best`] takes.
+const CHOICE: &str = "EMBED_NATIVE_ISA";
+
+/// The arithmetic of one instruction set.
+///
+/// There is no other way to one than [`Kernels::supported`], [`Kernels::best`] and [`Kernels::named`], so whoever
+/// holds one may use it. Nothing here starts a thread: one call is one thread's work.
+pub struct Kernels {
+    layout: Layout,
+    gemm: unsafe fn(Matrix<'_>, &Packed, MatrixMut<'_>, Epilogue<'_>),
+    attention: unsafe fn(Matrix<'_>, &Attention<'_>, MatrixMut<'_>, &mut Scratch),
+    softmax: unsafe fn(MatrixMut<'_>),
+    layer_norm: unsafe fn(Matrix<'_>, &Norm<'_>, MatrixMut<'_>),
+    rms_norm: unsafe fn(Matrix<'_>, &Norm<'_>, MatrixMut<'_>),
+    rms_norm_heads: unsafe fn(MatrixMut<'_>, &HeadColumns, &Norm<'_>),
+    rope: unsafe fn(MatrixMut<'_>, &RopeArgs<'_>),
+    activate: unsafe fn(&mut [f32], Activation),
+    gate: unsafe fn(Matrix<'_>, Activation, MatrixMut<'_>),
+    add: unsafe fn(&mut [f32], &[f32]),
+    dot: unsafe fn(&[f32], &[f32]) -> f32,
+    cosine: unsafe fn(&[f32], &[f32]) -> f32,
+    cosines: unsafe fn(&[f32], Matrix<'_>, &mut [f32]),
+    sum_rows: unsafe fn(Matrix<'_>, Option<&[f32]>, &mut [f32]),
+    max_rows: unsafe fn(Matrix<'_>, &mut [f32]),
+    peak: unsafe fn(usize) -> (usize, f32),
+}
+
+/// A table that does not exist, or does not run on this processor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownIsa {
+    /// The name asked for.
+    pub asked: String,
+    /// The names there are here.
+    pub supported: Vec<&'static str>,
+}
+
+impl fmt::Display for UnknownIsa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no instruction set {:?} here; supported: {}", self.asked, self.supported.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownIsa {}
+
+impl fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kernels({})", self.name())
+    }
+}
+
+/// Which table.
+impl Kernels {
+    /// All tables that run on this processor, slowest (`generic`) first.
+    pub fn supported() -> Vec<&'static Kernels> {
+        TABLES.iter().filter_map(|table| table()).collect()
+    }
+
+    /// The fastest, or the one that the environment variable `EMBED_NATIVE_ISA` names.
+    ///
+    /// # Errors
+    /// When the variable names none of [`Kernels::supported`].
+    pub fn best() -> Result<&'static Kernels, UnknownIsa> {
+        Self::chosen(std::env::var(CHOICE).ok().as_deref())
+    }
+
+    /// The table of this name.
+    ///
+    /// # Errors
+    /// When none of [`Kernels::supported`] has it.
+    pub fn named(name: &str) -> Result<&'static Kernels, UnknownIsa> {
+        let supported = Self::supported();
+        supported.iter().copied().find(|kernels| kernels.name() == name).ok_or_else(|| UnknownIsa {
+            asked: name.to_owned(),
+            supported: supported.iter().map(|kernels| kernels.name()).collect(),
+        })
+    }
+
+    /// What `best` makes of the variable; empty counts as unset.
+    fn chosen(choice: Option<&str>) -> Result<&'static Kernels, UnknownIsa> {
+        match choice {
+            Some(name) if !name.is_empty() => Self::named(name),
+            _ => Ok(Self::supported().pop().expect("generic runs everywhere")),
+        }
+    }
+
+    /// `generic`, `avx2` or `avx512`.
+    pub fn name(&self) -> &'static str {
+        self.layout.isa
+    }
+}
+
+/// The multiply.
+impl Kernels {
+    /// Packs `weights[rows][columns]` (outputs by inputs, as checkpoints store them) for this table.
+    ///
+    /// # Panics
+    /// When `weights` is not `rows * columns` long.
+    pub fn pack(&self, rows: usize, columns: usize, weights: &[f32]) -> Packed {
+        let length = weights.len();
+        assert!(rows.checked_mul(columns) == Some(length), "{length} weights for {rows} outputs × {columns} inputs");
+        Packed::new(self.layout, rows, columns, weights)
+    }
+
+    /// `c[m][n] (+)= activation(Σₖ a[m][k] w[n][k] + bias[n])`.
+    ///
+    /// An element's bits depend only on its row of `a` and its output of `b`, not on the other rows.
+    ///
+    /// # Panics
+    /// When shapes disagree, or another table packed `b`.
+    pub fn gemm(&self, a: Matrix<'_>, b: &Packed, c: MatrixMut<'_>, epilogue: Epilogue<'_>) {
+        a.check("a");
+        c.check("c");
+        let packer = b.layout().isa;
+        assert!(b.layout() == self.layout, "weights packed for {packer} are of no use to {}", self.name());
+        assert!(a.columns == b.columns(), "a has {} columns, the weights {} inputs", a.columns, b.columns());
+        assert!(c.columns == b.rows(), "c has {} columns, the weights {} outputs", c.columns, b.rows());
+        assert!(a.rows == c.rows, "a has {} rows, c {}", a.rows, c.rows);
+        check_optional("bias", epilogue.bias, b.rows());
+        // SAFETY: a table is only lent where it runs; shapes were checked.
+        unsafe { (self.gemm)(a, b, c, epilogue) }
+    }
+}
+
+/// Attention and what belongs to it.
+impl Kernels {
+    /// Attention within one text. `qkv`: one row for each token, columns
+    /// `[heads * head_dim | kv_heads * head_dim | kv_heads * head_dim]` of queries, keys and values.
+    /// `out`: as many rows, `heads * head_dim` columns.
+    ///
+    /// # Panics
+    /// When shapes disagree.
+    pub fn attention(&self, qkv: Matrix<'_>, shape: &Attention<'_>, out: MatrixMut<'_>, scratch: &mut Scratch) {
+        qkv.check("qkv");
+        out.check("out");
+        let Attention { heads, kv_heads, head_dim, .. } = *shape;
+        let grouped = if heads == 0 { kv_heads == 0 } else { kv_heads > 0 && heads.is_multiple_of(kv_heads) };
+        assert!(grouped, "{heads} heads cannot share {kv_heads} key heads");
+        let columns = kv_heads.checked_mul(2).and_then(|kv| kv.checked_add(heads)?.checked_mul(head_dim));
+        assert!(
+            columns == Some(qkv.columns),
+            "qkv has {} columns for {heads} + 2 × {kv_heads} heads of {head_dim}",
+            qkv.columns
+        );
+        assert!(out.columns == heads * head_dim, "out has {} columns for {heads} heads of {head_dim}", out.columns);
+        assert!(out.rows == qkv.rows, "qkv has {} rows, out {}", qkv.rows, out.rows);
+        if let Some(bias) = shape.bias {
+            let length = bias.reach.checked_mul(2).and_then(|both| both.checked_add(1)?.checked_mul(heads));
+            let (reach, got) = (bias.reach, bias.values.len());
+            assert!(length == Some(got), "{got} biases for {heads} heads with reach {reach}");
+        }
+        // SAFETY: a table is only lent where it runs; shapes were checked.
+        unsafe { (self.attention)(qkv, shape, out, scratch) }
+    }
+
+    /// Each row becomes e^(x - max) / sum.
+    ///
+    /// # Panics
+    /// When `x` does not fit its buffer.
+    pub fn softmax(&self, x: MatrixMut<'_>) {
+        x.check("x");
+        // SAFETY: a table is only lent where it runs; the shape was checked.
+        unsafe { (self.softmax)(x) }
+    }
+
+    /// Turns heads by their rows' positions, in place: row r by the angles of position r.
+    ///
+    /// # Panics
+    /// When the heads leave the row, `dim` is odd or exceeds a head, or the tables are shorter than the rows need.
+    pub fn rope(&self, x: MatrixMut<'_>, rope: &RopeArgs<'_>) {
+        x.check("x");
+        check_heads(&rope.columns, x.columns);
+        let (dim, head_dim) = (rope.dim, rope.columns.head_dim);
+        assert!(dim.is_multiple_of(2) && dim <= head_dim, "cannot turn {dim} numbers of a head of {head_dim}");
+        let (cos, sin, rows) = (rope.cos.len(), rope.sin.len(), x.rows);
+        let enough = x.rows.checked_mul(dim / 2).is_some_and(|length| length <= cos.min(sin));
+        assert!(enough, "{cos} cosines and {sin} sines for {rows} positions of {} angles", dim / 2);
+        // SAFETY: a table is only lent where it runs; shapes were checked.
+        unsafe { (self.rope)(x, rope) }
+    }
+}
+
+/// Norms.
+impl Kernels {
+    /// `out = (x - mean) / √(variance + epsilon) * (offset + weight) + bias`, each row by itself. Mean and variance
+    /// take a pass each.
+    ///
+    /// # Panics
+    /// When shapes disagree.
+    pub fn layer_norm(&self, x: Matrix<'_>, norm: &Norm<'_>, out: MatrixMut<'_>) {
+        check_norm(&x, norm, &out);
+        // SAFETY: a table is only lent where it runs; shapes were checked.
+        unsafe { (self.layer_norm)(x, norm, out) }
+    }
+
+    /// `out = x / √(mean square + epsilon) * (offset + weight) + bias`, each row by itself.
+    ///
+    /// # Panics
+    /// When shapes disagree.
+    pub fn rms_norm(&self, x: Matrix<'_>, norm: &Norm<'_>, out: MatrixMut<'_>) {
+        check_norm(&x, norm, &out);
+        // SAFETY: a table is only lent where it runs; shapes were checked.
+        unsafe { (self.rms_norm)(x, norm, out) }
+    }
+
+    /// As [`Kernels::rms_norm`] for each head of each row by itself, in place (Qwen3's norms of queries and keys).
+    /// Weight and bias are `head_dim` long.
+    ///
+    /// # Panics
+    /// When the heads leave the row, or lengths disagree.
+    pub fn rms_norm_heads(&self, x: MatrixMut<'_>, heads: &HeadColumns, norm: &Norm<'_>) {
+        x.check("x");
+        check_heads(heads, x.columns);
+        check_optional("weight", norm.weight, heads.head_dim);
+        check_optional("bias", norm.bias, heads.head_dim);
+        // SAFETY: a table is only lent where it runs; shapes were checked.
+        unsafe { (self.rms_norm_heads)(x, heads, norm) }
+    }
+}
+
+/// Number by number.
+impl Kernels {
+    /// `x = activation(x)`.
+    pub fn activate(&self, x: &mut [f32], activation: Activation) {
+        // SAFETY: a table is only lent where it runs.
+        unsafe { (self.activate)(x, activation) }
+    }
+
+    /// `out = activation(a) * b` for columns `[a | b]` of `x`, each as wide as `out`.
+    ///
+    /// # Panics
+    /// When shapes disagree.
+    pub fn gate(&self, x: Matrix<'_>, activation: Activation, out: MatrixMut<'_>) {
+        x.check("x");
+        out.check("out");
+        let fits = x.rows == out.rows && Some(x.columns) == out.columns.checked_mul(2);
+        assert!(fits, "x is {} × {}, out {} × {}", x.rows, x.columns, out.rows, out.columns);
+        // SAFETY: a table is only lent where it runs; shapes were checked.
+        unsafe { (self.gate)(x, activation, out) }
+    }
+
+    /// `x += y`.
+    ///
+    /// # Panics
+    /// When lengths differ.
+    pub fn add(&self, x: &mut [f32], y: &[f32]) {
+        check_lengths(x, y);
+        // SAFETY: a table is only lent where it runs; lengths were checked.
+        unsafe { (self.add)(x, y) }
+    }
+}
+
+/// Vectors and their likeness.
+impl Kernels {
+    /// Σ a b.
+    ///
+    /// # Panics
+    /// When lengths differ.
+    pub fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
+        check_lengths(a, b);
+        // SAFETY: a table is only lent where it runs; lengths were checked.
+        unsafe { (self.dot)(a, b) }
+    }
+
+    /// a · b / (|a| |b|), and 0 where either is zero.
+    ///
+    /// # Panics
+    /// When lengths differ.
+    pub fn cosine(&self, a: &[f32], b: &[f32]) -> f32 {
+        check_lengths(a, b);
+        // SAFETY: a table is only lent where it runs; lengths were checked.
+        unsafe { (self.cosine)(a, b) }
+    }
+
+    /// The `k` rows with the highest cosine, best first, of equal ones the lower index first. Rows whose cosine is
+    /// NaN are left out, so there may be fewer.
+    ///
+    /// # Panics
+    /// When the query is not as long as a row.
+    pub fn top_k(&self, query: &[f32], rows: Matrix<'_>, k: usize) -> Vec<(u32, f32)> {
+        rows.check("rows");
+        assert!(query.len() == rows.columns, "a query of {} for rows of {}", query.len(), rows.columns);
+        let mut best = Best::new(k);
+        let mut scores = [0.0; 256];
+        for first in (0..rows.rows).step_by(scores.len()) {
+            let count = scores.len().min(rows.rows - first);
+            let some = Matrix { data: &rows.data[first * rows.stride..], rows: count, ..rows };
+            // SAFETY: a table is only lent where it runs; shapes were checked.
+            unsafe { (self.cosines)(query, some, &mut scores[..count]) };
+            for (i, &score) in scores[..count].iter().enumerate() {
+                best.offer((first + i) as u32, score);
+            }
+        }
+        best.into_sorted()
+    }
+
+    /// `out[c] = Σᵣ weights[r] x[r][c]`; without weights, the plain sum. A mean is a sum with weights 1 / rows.
+    ///
+    /// # Panics
+    /// When shapes disagree.
+    pub fn sum_rows(&self, x: Matrix<'_>, weights: Option<&[f32]>, out: &mut [f32]) {
+        x.check("x");
+        check_optional("weights", weights, x.rows);
+        assert!(out.len() == x.columns, "x has {} columns, out {}", x.columns, out.len());
+        // SAFETY: a table is only lent where it runs; shapes were checked.
+        unsafe { (self.sum_rows)(x, weights, out) }
+    }
+
+    /// `out[c]` = the largest `x[r][c]`; NaN is passed over, and of no rows it is -∞.
+    ///
+    /// # Panics
+    /// When shapes disagree.
+    pub fn max_rows(&self, x: Matrix<'_>, out: &mut [f32]) {
+        x.check("x");
+        assert!(out.len() == x.columns, "x has {} columns, out {}", x.columns, out.len());
+        // SAFETY: a table is only lent where it runs; shapes were checked.
+        unsafe { (self.max_rows)(x, out) }
+    }
+
+    /// For benchmarks: `rounds` of nothing but multiply-adds, and how many operations they were.
+    #[doc(hidden)]
+    pub fn peak(&self, rounds: usize) -> usize {
+        // SAFETY: a table is only lent where it runs.
+        let (operations, result) = unsafe { (self.peak)(rounds) };
+        std::hint::black_box(result);
+        operations
+    }
+}
+
+#[track_caller]
+fn check_optional(name: &str, numbers: Option<&[f32]>, length: usize) {
+    let got = numbers.map_or(length, <[f32]>::len);
+    assert!(got == length, "{name} has {got} numbers, not {length}");
+}
+
+#[track_caller]
+fn check_lengths(a: &[f32], b: &[f32]) {
+    assert!(a.len() == b.len(), "lengths {} and {} differ", a.len(), b.len());
+}
+
+#[track_caller]
+fn check_norm(x: &Matrix<'_>, norm: &Norm<'_>, out: &MatrixMut<'_>) {
+    x.check("x");
+    out.check("out");
+    let same = x.rows == out.rows && x.columns == out.columns;
+    assert!(same, "x is {} × {}, out {} × {}", x.rows, x.columns, out.rows, out.columns);
+    check_optional("weight", norm.weight, x.columns);
+    check_optional("bias", norm.bias, x.columns);
+}
+
+#[track_caller]
+fn check_heads(heads: &HeadColumns, columns: usize) {
+    let HeadColumns { first, heads, head_dim } = *heads;
+    let end = heads.checked_mul(head_dim).and_then(|width| width.checked_add(first));
+    let fits = end.is_some_and(|end| end <= columns);
+    assert!(fits, "{heads} heads of {head_dim} from column {first} leave a row of {columns}");
+}
+
+/// A table for a token that implements `Isa`: each op, written once for all, compiled for these features.
+#[cfg(target_arch = "x86_64")]
+macro_rules! table {
+    ($name:literal, $token:ident, $features:literal) => {
+        $crate::isa::table! { @list $name, $token, $features;
+            gemm: gemm::gemm(a: Matrix<'_>, b: &Packed, c: MatrixMut<'_>, epilogue: Epilogue<'_>);
+            attention: op::attention::attention(
+                qkv: Matrix<'_>, shape: &Attention<'_>, out: MatrixMut<'_>, scratch: &mut Scratch);
+            softmax: op::softmax::softmax(x: MatrixMut<'_>);
+            layer_norm: op::norm::layer_norm(x: Matrix<'_>, norm: &Norm<'_>, out: MatrixMut<'_>);
+            rms_norm: op::norm::rms_norm(x: Matrix<'_>, norm: &Norm<'_>, out: MatrixMut<'_>);
+            rms_norm_heads: op::norm::rms_norm_heads(x: MatrixMut<'_>, heads: &HeadColumns, norm: &Norm<'_>);
+            rope: op::rope::rope(x: MatrixMut<'_>, args: &RopeArgs<'_>);
+            activate: op::activation::activate(x: &mut [f32], activation: Activation);
+            gate: op::gate::gate(x: Matrix<'_>, activation: Activation, out: MatrixMut<'_>);
+            add: op::add::add(x: &mut [f32], y: &[f32]);
+            dot: op::dot::dot(a: &[f32], b: &[f32]) -> f32;
+            cosine: op::dot::cosine(a: &[f32], b: &[f32]) -> f32;
+            cosines: op::dot::cosines(query: &[f32], rows: Matrix<'_>, out: &mut [f32]);
+            sum_rows: op::pool::sum_rows(x: Matrix<'_>, weights: Option<&[f32]>, out: &mut [f32]);
+            max_rows: op::pool::max_rows(x: Matrix<'_>, out: &mut [f32]);
+            peak: op::peak::peak(rounds: usize) -> (usize, f32);
+        }
+    };
+    (@list $name:literal, $token:ident, $features:literal; $(
+        $entry:ident: $($path:ident)::+($($argument:ident: $type:ty),*) $(-> $result:ty)?;
+    )*) => {
+        static TABLE: $crate::isa::Kernels = {
+            #[allow(clippy::wildcard_imports)]
+            use $crate::isa::names::*;
+            $crate::isa::Kernels {
+                layout: Layout {
+                    isa: $name,
+                    lanes: <$token as $crate::simd::Isa>::LANES,
+                    panel: <$token as $crate::simd::Isa>::PANEL,
+                },
+                $($entry: {
+                    /// # Safety
+                    /// The features are present, and the shapes were checked by the method of this name.
+                    #[target_feature(enable = $features)]
+                    unsafe fn $entry($($argument: $type),*) $(-> $result)? {
+                        // SAFETY: the caller vouches for the features, and a token says no more.
+                        let token = unsafe { $token::new() };
+                        $crate::$($path)::+(token, $($argument),*)
+                    }
+                    $entry
+                },)*
+            }
+        };
+    };
+}
+
+/// Tiles of 1, 2, 3 … rows, for so many panels of so many registers.
+#[cfg(target_arch = "x86_64")]
+macro_rules! tiles {
+    ($panels:literal x $vectors:literal: $($rows:literal)*) => {
+        &[$(tile::<$rows, $panels, $vectors>),*]
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+use {table, tiles};
+
+/// What the macro above names.
+#[cfg(target_arch = "x86_64")]
+mod names {
+    pub(super) use super::*;
+}

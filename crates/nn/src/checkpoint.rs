@@ -1,0 +1,227 @@
+//! Weights on disk: one safetensors file, or several and an index.
+//!
+//! The format: <https://huggingface.co/docs/safetensors>. Headers are checked by the `safetensors` crate
+//! (offsets contiguous, sizes equal to shape times type); tensors are read one by one and the files close
+//! with the checkpoint, so nothing of a file stays in use after a load.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde::Deserialize;
+
+use crate::{Config, Error, FileId};
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// The tensors of a model folder, by name.
+pub struct Checkpoint {
+    shards: Vec<Shard>,
+    tensors: HashMap<String, (usize, TensorInfo)>,
+}
+
+/// A tensor as read: real numbers, and a hash of the bytes they came from.
+pub(crate) struct Values {
+    pub(crate) values: Vec<f32>,
+    pub(crate) hash: u64,
+}
+
+struct Shard {
+    path: PathBuf,
+    id: FileId,
+    file: Mutex<File>,
+    data_start: u64,
+}
+
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Opens the weights of a folder and checks their headers.
+    ///
+    /// # Errors
+    /// No safetensors file, a shard that is missing or outside the folder, a header that lies.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let mut checkpoint = Self { shards: Vec::new(), tensors: HashMap::new() };
+        for path in shard_paths(folder)? {
+            checkpoint.add(path)?;
+        }
+        Ok(checkpoint)
+    }
+
+    /// Whether there is a tensor of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Whether any tensor's name begins so.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        self.tensors.keys().any(|name| name.starts_with(prefix))
+    }
+
+    /// The file to name in faults about tensors that are nowhere.
+    pub fn path(&self) -> &Path {
+        self.shards.first().map_or(Path::new(SINGLE), |shard| &shard.path)
+    }
+
+    /// Which file holds the tensor, after checking its shape.
+    pub(crate) fn locate(&self, name: &str, expected: &[usize]) -> Result<&FileId, Error> {
+        let (shard, info) = self.find(name)?;
+        if info.shape == expected {
+            return Ok(&shard.id);
+        }
+        let path = shard.path.clone();
+        Err(Error::Shape { path, tensor: name.into(), expected: expected.into(), found: info.shape.clone() })
+    }
+
+    /// Reads a tensor as f32.
+    pub(crate) fn read(&self, name: &str) -> Result<Values, Error> {
+        let (shard, info) = self.find(name)?;
+        let bytes = shard.read(name, info)?;
+        let hash = twox_hash::XxHash3_64::oneshot(&bytes);
+        let values = decode(info.dtype, &bytes).ok_or_else(|| Error::Unsupported {
+            path: shard.path.clone(),
+            message: format!("tensor \"{name}\" is stored as {:?}; weights must be F32, F16 or BF16", info.dtype),
+        })?;
+        Ok(Values { values, hash })
+    }
+
+    fn find(&self, name: &str) -> Result<(&Shard, &TensorInfo), Error> {
+        match self.tensors.get(name) {
+            Some((shard, info)) => Ok((&self.shards[*shard], info)),
+            None => Err(Error::Missing { path: self.path().into(), tensor: name.into() }),
+        }
+    }
+
+    fn add(&mut self, path: PathBuf) -> Result<(), Error> {
+        let (shard, metadata) = Shard::open(path)?;
+        let place = self.shards.len();
+        let named = metadata.tensors().into_iter().map(|(name, info)| (name, (place, info.clone())));
+        self.tensors.extend(named);
+        self.shards.push(shard);
+        Ok(())
+    }
+}
+
+impl Shard {
+    fn open(path: PathBuf) -> Result<(Self, Metadata), Error> {
+        let fault = |source| Error::Read { path: path.clone(), source };
+        let mut file = File::open(&path).map_err(fault)?;
+        let about = file.metadata().map_err(fault)?;
+        if !about.is_file() {
+            return Err(Error::Broken { path, message: "not a regular file".into() });
+        }
+        let metadata = read_header(&mut file, about.len(), &path)?;
+        let data_start = about.len() - metadata.data_len() as u64;
+        let id = FileId::of(&path, &about);
+        Ok((Self { path, id, file: Mutex::new(file), data_start }, metadata))
+    }
+
+    fn read(&self, name: &str, info: &TensorInfo) -> Result<Vec<u8>, Error> {
+        let (start, end) = info.data_offsets;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(end - start).map_err(|_| Error::Memory {
+            path: self.path.clone(),
+            tensor: name.into(),
+            bytes: end - start,
+        })?;
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(self.data_start + start as u64))
+            .and_then(|_| (&mut *file).take((end - start) as u64).read_to_end(&mut bytes))
+            .map_err(|source| Error::Read { path: self.path.clone(), source })?;
+        if bytes.len() == end - start {
+            return Ok(bytes);
+        }
+        let message = format!("ends inside tensor \"{name}\"; it changed while it was read: load again");
+        Err(Error::Broken { path: self.path.clone(), message })
+    }
+}
+
+/// The files that hold the weights.
+fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
+    if single.exists() {
+        return Ok(vec![single]);
+    }
+    if !index.exists() {
+        return Err(Error::NotFound { path: single, remedy: missing_weights_remedy(folder) });
+    }
+    let config = Config::open(&index)?;
+    let listed: ShardIndex = config.read()?;
+    let mut names: Vec<_> = listed.weight_map.into_values().collect();
+    names.sort();
+    names.dedup();
+    names.iter().map(|name| shard_path(folder, name, &config)).collect()
+}
+
+fn shard_path(folder: &Path, name: &str, index: &Config) -> Result<PathBuf, Error> {
+    let mut parts = Path::new(name).components();
+    if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
+        return Err(index.broken(format!("names the shard \"{name}\", which is not a file of this folder")));
+    }
+    let path = folder.join(name);
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(Error::NotFound { path, remedy: "the index names it; the download is incomplete: fetch it again" })
+}
+
+fn missing_weights_remedy(folder: &Path) -> &'static str {
+    if folder.join("pytorch_model.bin").exists() {
+        "only pytorch_model.bin is there, which can run code when opened: convert it to safetensors with \
+         model.save_pretrained(folder, safe_serialization=True) in Python"
+    } else {
+        "weights are read from model.safetensors, or from shards named in model.safetensors.index.json"
+    }
+}
+
+/// Reads and checks a header; allocates no more than the file is long.
+fn read_header(file: &mut File, file_size: u64, path: &Path) -> Result<Metadata, Error> {
+    let broken = |message: String| Error::Broken { path: path.into(), message };
+    let fault = |source| Error::Read { path: path.into(), source };
+    if file_size < 8 {
+        return Err(broken(format!("{file_size} bytes are too few for a safetensors file: fetch it again")));
+    }
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(fault)?;
+    let length = u64::from_le_bytes(length);
+    if length > file_size - 8 {
+        return Err(broken(format!(
+            "its header claims {length} bytes, the file has {}: not a safetensors file, or cut short",
+            file_size - 8
+        )));
+    }
+    let mut header = vec![0; length as usize];
+    file.read_exact(&mut header).map_err(fault)?;
+    let metadata: Metadata = serde_json::from_slice(&header)
+        .map_err(|error| broken(format!("its safetensors header is not valid: {error}")))?;
+    check_size(&metadata, file_size - 8 - length).map_err(broken)?;
+    Ok(metadata)
+}
+
+fn check_size(metadata: &Metadata, present: u64) -> Result<(), String> {
+    let promised = metadata.data_len() as u64;
+    if promised == present {
+        return Ok(());
+    }
+    let remedy = if promised > present { "the download broke off: fetch it again" } else { "fetch it again" };
+    Err(format!("its header promises {promised} bytes of tensors, the file has {present}; {remedy}"))
+}
+
+/// Little-endian numbers as f32; `None` for types that hold no real numbers.
+fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    let halves = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
+    Some(match dtype {
+        Dtype::F32 => bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect(),
+        Dtype::F16 => halves().map(|pair| half::f16::from_le_bytes(pair).to_f32()).collect(),
+        Dtype::BF16 => halves().map(|pair| half::bf16::from_le_bytes(pair).to_f32()).collect(),
+        _ => return None,
+    })
+}

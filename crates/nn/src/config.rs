@@ -1,0 +1,70 @@
+//! A model's `config.json`.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::Error;
+
+/// A JSON file of a model, which knows its own path so that faults can name it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    path: PathBuf,
+    value: Value,
+}
+
+impl Config {
+    /// Reads a JSON file.
+    ///
+    /// # Errors
+    /// Absent, unreadable or not JSON.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => Error::NotFound {
+                path: path.into(),
+                remedy: "a model folder needs it; copy the whole folder from where the model came",
+            },
+            _ => Error::Read { path: path.into(), source },
+        })?;
+        let value = serde_json::from_slice(&text)
+            .map_err(|error| Error::Broken { path: path.into(), message: format!("not valid JSON: {error}") })?;
+        Ok(Self { path: path.into(), value })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Everything in it.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Its fields as `T`; fields that `T` does not name are left alone.
+    ///
+    /// # Errors
+    /// A field that is missing or of another type.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        T::deserialize(&self.value).map_err(|error| self.broken(error.to_string()))
+    }
+
+    /// A fault of this file.
+    pub fn broken(&self, message: impl Into<String>) -> Error {
+        Error::Broken { path: self.path.clone(), message: message.into() }
+    }
+
+    /// Something this file asks for that is not supported.
+    pub fn unsupported(&self, message: impl Into<String>) -> Error {
+        Error::Unsupported { path: self.path.clone(), message: message.into() }
+    }
+
+    /// Checks what must hold between fields.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] with `message` when `holds` is false.
+    pub fn check(&self, holds: bool, message: impl FnOnce() -> String) -> Result<(), Error> {
+        if holds { Ok(()) } else { Err(self.broken(message())) }
+    }
+}

@@ -1,0 +1,93 @@
+//! The seam between model files and executors.
+
+use backend::{Batch, Pooling};
+
+use crate::weights::Table;
+use crate::{Activation, Attention, Linear, Norm};
+
+/// An executor: it takes weights in whatever layout it likes, and runs passes over ragged batches.
+pub trait Device: Send + Sync + Sized + 'static {
+    /// A linear layer's weight.
+    type Matrix: Send + Sync + 'static;
+    /// Rows that are looked up by index.
+    type Rows: Send + Sync + 'static;
+    /// One value a column: a bias, a norm's weight.
+    type Vector: Send + Sync + 'static;
+    /// Activations: one row a token, or one row a text after pooling.
+    type Tensor;
+    /// One pass over one batch.
+    type Pass<'a>: Pass<Self>;
+
+    /// Names the layout of uploaded weights: equal layouts share them.
+    fn layout(&self) -> &'static str;
+    /// Takes a weight of `rows` outputs by `columns` inputs, row-major as checkpoints store it.
+    fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Self::Matrix;
+    /// Takes a table of `rows` rows.
+    fn rows(&self, rows: usize, columns: usize, values: Vec<f32>) -> Self::Rows;
+    /// Takes one value a column.
+    fn vector(&self, values: Vec<f32>) -> Self::Vector;
+    /// Begins a pass over `batch`.
+    fn pass<'a>(&'a self, batch: &'a Batch) -> Self::Pass<'a>;
+}
+
+/// What a row of a [`Table`] is chosen by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Index {
+    /// The token's id.
+    Token,
+    /// The token's place in its text, plus an offset (RoBERTa starts at 2).
+    Position {
+        /// Added to the place.
+        offset: usize,
+    },
+    /// The token's segment.
+    Segment,
+}
+
+/// One term of an embedding sum.
+pub struct Lookup<'a, D: Device> {
+    /// The rows.
+    pub table: &'a Table<D>,
+    /// Which of them.
+    pub index: Index,
+}
+
+/// The operations a model file may use. Coarse, so that an executor can fuse behind each; texts never see
+/// one another, and padding, if an executor needs any, is its own secret.
+pub trait Pass<D: Device> {
+    /// `[tokens, columns]`: the sum of one row of each table.
+    fn embed(&mut self, lookups: &[Lookup<'_, D>]) -> Result<D::Tensor, backend::Error>;
+    /// Normalises each row.
+    fn norm(&mut self, x: &D::Tensor, norm: &Norm<D>) -> Result<D::Tensor, backend::Error>;
+    /// `activation(x·Wᵀ + b)`: `[rows, outputs]`.
+    fn linear(&mut self, x: &D::Tensor, linear: &Linear<D>) -> Result<D::Tensor, backend::Error>;
+    /// `residual + linear(x)`.
+    fn linear_add(
+        &mut self,
+        x: &D::Tensor,
+        linear: &Linear<D>,
+        residual: D::Tensor,
+    ) -> Result<D::Tensor, backend::Error>;
+    /// `activation(a) · b` of columns `[a | b]`: half as wide.
+    fn gate(&mut self, x: &D::Tensor, activation: Activation) -> Result<D::Tensor, backend::Error>;
+    /// Attention within each text: `[tokens, heads·head_dim]`.
+    fn attention(
+        &mut self,
+        projected: D::Tensor,
+        attention: &Attention<D>,
+    ) -> Result<D::Tensor, backend::Error>;
+    /// One row a text: `[texts, modes·columns]`.
+    fn pool(&mut self, x: &D::Tensor, pooling: &Pooling) -> Result<D::Tensor, backend::Error>;
+    /// Copies the rows out, row-major.
+    fn read(&mut self, x: &D::Tensor, out: &mut [f32]) -> Result<(), backend::Error>;
+}
+
+/// A loaded architecture: token ids in, one row a token out.
+pub trait Model<D: Device>: Send + Sync {
+    /// Columns of the rows it makes.
+    fn width(&self) -> usize;
+    /// Most tokens a text may have, where the weights set a limit.
+    fn positions(&self) -> Option<usize>;
+    /// The last hidden state of each token: `[tokens, width]`.
+    fn forward(&self, pass: &mut D::Pass<'_>) -> Result<D::Tensor, backend::Error>;
+}

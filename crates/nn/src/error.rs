@@ -1,0 +1,78 @@
+//! What can be wrong with a model's files.
+
+use std::path::PathBuf;
+
+/// A fault found while a model is loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that cannot be opened or read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that has to be there.
+    #[error("{}: not found; {remedy}", path.display())]
+    NotFound {
+        /// The file.
+        path: PathBuf,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A file that is not what its name says.
+    #[error("{}: {message}", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what is there.
+        message: String,
+    },
+    /// A tensor the architecture needs.
+    #[error(
+        "{}: no tensor \"{tensor}\"; the weights do not belong to this config.json, or the file is incomplete",
+        path.display()
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
+    /// A tensor of another shape than config.json asks for.
+    #[error(
+        "{}: tensor \"{tensor}\" has shape {found:?}, config.json asks for {expected:?}; \
+         the weights do not belong to this config.json",
+        path.display()
+    )]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// By the config.
+        expected: Vec<usize>,
+        /// In the file.
+        found: Vec<usize>,
+    },
+    /// Something real that this version does not do.
+    #[error("{}: {message}", path.display())]
+    Unsupported {
+        /// The file that asks for it.
+        path: PathBuf,
+        /// What it asks for, and what would work.
+        message: String,
+    },
+    /// Not enough memory for a tensor.
+    #[error("{}: {bytes} bytes for tensor \"{tensor}\" cannot be had; free memory or take a smaller model", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Bytes asked for.
+        bytes: usize,
+    },
+}

@@ -1,0 +1,173 @@
+//! Weights by the path a checkpoint names them with, shared through the [`Store`].
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::checkpoint::Values;
+use crate::{Checkpoint, Device, Error, Key, Part, Store};
+
+/// A thing in a device's layout, and a hash of the bytes it came from.
+pub(crate) struct Stored<T> {
+    pub(crate) value: T,
+    hash: u64,
+}
+
+/// Rows looked up by index: token, position and segment embeddings.
+pub struct Table<D: Device> {
+    stored: Arc<Stored<D::Rows>>,
+    /// How many rows.
+    pub rows: usize,
+}
+
+impl<D: Device> Table<D> {
+    /// The rows in the device's layout.
+    pub fn values(&self) -> &D::Rows {
+        &self.stored.value
+    }
+}
+
+/// One load: a checkpoint on its way to a device.
+pub struct Loader<'a, D: Device> {
+    checkpoint: &'a Checkpoint,
+    device: &'a D,
+    store: &'a Store,
+    hashes: Mutex<Vec<(String, u64)>>,
+}
+
+impl<'a, D: Device> Loader<'a, D> {
+    /// Begins a load.
+    pub fn new(checkpoint: &'a Checkpoint, device: &'a D, store: &'a Store) -> Self {
+        Self { checkpoint, device, store, hashes: Mutex::default() }
+    }
+
+    /// The root of the names.
+    pub fn weights(&'a self) -> Weights<'a, D> {
+        Weights { loader: self, path: String::new() }
+    }
+
+    /// A hash over all tensors taken so far, whatever their order.
+    pub fn hash(&self) -> u64 {
+        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        hashes.sort();
+        hashes.dedup();
+        let text: String = hashes.iter().map(|(names, hash)| format!("{names} {hash:016x}\n")).collect();
+        twox_hash::XxHash3_64::oneshot(text.as_bytes())
+    }
+}
+
+/// A place in a checkpoint's tree of names.
+pub struct Weights<'a, D: Device> {
+    loader: &'a Loader<'a, D>,
+    path: String,
+}
+
+impl<D: Device> Clone for Weights<'_, D> {
+    fn clone(&self) -> Self {
+        Self { loader: self.loader, path: self.path.clone() }
+    }
+}
+
+impl<'a, D: Device> Weights<'a, D> {
+    /// The place `name` below this one.
+    pub fn at(&self, name: impl std::fmt::Display) -> Self {
+        Self { loader: self.loader, path: self.name(name) }
+    }
+
+    /// The first of `prefixes` under which `probe` exists, else the place itself: checkpoints saved from a
+    /// model with a head carry the base model's name in front.
+    pub fn below(&self, prefixes: &[&str], probe: &str) -> Self {
+        let found = prefixes.iter().map(|prefix| self.at(prefix)).find(|place| place.has(probe));
+        found.unwrap_or_else(|| self.clone())
+    }
+
+    /// Whether there is a tensor `name` here.
+    pub fn has(&self, name: &str) -> bool {
+        self.loader.checkpoint.has(&self.name(name))
+    }
+
+    /// A table `name` of `rows` rows.
+    ///
+    /// # Errors
+    /// As [`Linear::load`](crate::Linear::load).
+    pub fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Table<D>, Error> {
+        let tensors = [Tensor { name: self.name(name), shape: vec![rows, columns] }];
+        let make = |device: &D, values| device.rows(rows, columns, values);
+        Ok(Table { stored: self.loader.get("rows", &tensors, make)?, rows })
+    }
+
+    /// A vector `name` of `length` values.
+    pub(crate) fn vector(&self, name: &str, length: usize) -> Result<Arc<Stored<D::Vector>>, Error> {
+        let tensors = [Tensor { name: self.name(name), shape: vec![length] }];
+        self.loader.get("vector", &tensors, D::vector)
+    }
+
+    /// The weights of `parts`, their outputs one after the other.
+    pub(crate) fn matrix(parts: &[Part<'a, D>], columns: usize) -> Result<Arc<Stored<D::Matrix>>, Error> {
+        let tensors = tensors_of(parts, |part| ("weight", vec![part.outputs, columns]));
+        let rows = parts.iter().map(|part| part.outputs).sum();
+        let make = |device: &D, values| device.matrix(rows, columns, values);
+        loader_of(parts).get("matrix", &tensors, make)
+    }
+
+    /// The biases of `parts`, one after the other.
+    pub(crate) fn joined_vector(parts: &[Part<'a, D>]) -> Result<Arc<Stored<D::Vector>>, Error> {
+        let tensors = tensors_of(parts, |part| ("bias", vec![part.outputs]));
+        loader_of(parts).get("vector", &tensors, D::vector)
+    }
+
+    fn name(&self, name: impl std::fmt::Display) -> String {
+        if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+struct Tensor {
+    name: String,
+    shape: Vec<usize>,
+}
+
+fn tensors_of<D: Device>(
+    parts: &[Part<'_, D>],
+    describe: impl Fn(&Part<'_, D>) -> (&'static str, Vec<usize>),
+) -> Vec<Tensor> {
+    let tensor = |part| {
+        let (name, shape) = describe(part);
+        Tensor { name: part.weights.name(name), shape }
+    };
+    parts.iter().map(tensor).collect()
+}
+
+/// All parts of one weight come from one load.
+fn loader_of<'a, D: Device>(parts: &[Part<'a, D>]) -> &'a Loader<'a, D> {
+    parts[0].weights.loader
+}
+
+impl<D: Device> Loader<'_, D> {
+    /// The tensors, laid end to end and brought into the device's layout: from the store or from the files.
+    fn get<T: Send + Sync + 'static>(
+        &self,
+        form: &str,
+        tensors: &[Tensor],
+        make: impl FnOnce(&D, Vec<f32>) -> T,
+    ) -> Result<Arc<Stored<T>>, Error> {
+        let located = tensors.iter().map(|tensor| self.checkpoint.locate(&tensor.name, &tensor.shape).cloned());
+        let files = located.collect::<Result<Vec<_>, _>>()?;
+        let names = tensors.iter().map(|tensor| tensor.name.as_str()).collect::<Vec<_>>().join("+");
+        let key = Key { files, form: format!("{} {form} {names}", self.device.layout()) };
+        let stored = self.store.get_or_make(key, || -> Result<_, Error> {
+            let Values { values, hash } = self.read(tensors)?;
+            Ok(Stored { value: make(self.device, values), hash })
+        })?;
+        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        hashes.push((names, stored.hash));
+        Ok(stored)
+    }
+
+    fn read(&self, tensors: &[Tensor]) -> Result<Values, Error> {
+        let mut all = self.checkpoint.read(&tensors[0].name)?;
+        for tensor in &tensors[1..] {
+            let next = self.checkpoint.read(&tensor.name)?;
+            all.values.extend_from_slice(&next.values);
+            all.hash = all.hash.rotate_left(5) ^ next.hash;
+        }
+        Ok(all)
+    }
+}

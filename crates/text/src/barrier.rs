@@ -1,0 +1,187 @@
+//! Where a text may be cut without changing the tokens on the far side.
+//!
+//! A barrier is a place between two characters that no token, no pre-token and
+//! no normalizer rule reaches over: between `g` and the space in `a dog barks`.
+//! Tokens before it do not depend on the text after it, and the reverse. Where
+//! that is not certain for a tokenizer, it has no barriers, and its texts are
+//! tokenised whole.
+//!
+//! Two things make a place a barrier:
+//! 1. the pre-tokenizer splits there, which is tried out on short probes, and
+//!    every part of the pipeline is local (`locality.rs`), so that what holds
+//!    for the probes holds anywhere; or
+//! 2. the model is a BPE without a splitting pre-tokenizer (Mistral, Gemma) and
+//!    no piece of its vocabulary has anything before a space mark: merges never
+//!    join what no piece joins.
+
+use std::ops::Range;
+
+use serde_json::to_value;
+use tokenizers::models::ModelWrapper;
+use tokenizers::{AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+
+use crate::Side;
+use crate::locality::{normalizer_is_local, pre_tokenizer_is_local};
+
+/// Characters that may stand after a barrier.
+const AFTER: [char; 9] = [' ', '\n', '\t', '\u{3000}', ',', '.', '，', '。', '、'];
+
+/// One probe for each kind of character before a barrier: letters, digits, all else.
+const BEFORE: [char; 3] = ['x', '1', '!'];
+
+/// What may follow: a barrier must hold before all of them.
+const FOLLOWING: [&str; 5] = ["y", "1", "!", " y", ""];
+
+/// Bytes beside the cut that are never trusted: half a grapheme, a run of combining marks.
+const LEAST_MARGIN: usize = 64;
+
+/// The places where texts of one tokenizer may be cut.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Barriers {
+    /// `holds[kind of character before][character after]`
+    holds: [[bool; AFTER.len()]; BEFORE.len()],
+    /// Bytes beside a cut that are not trusted: an added token may be cut in half there.
+    margin: usize,
+}
+
+impl Barriers {
+    /// None where no place is certain. Panics of the `tokenizers` crate pass through.
+    pub(crate) fn of(tokenizer: &tokenizers::Tokenizer) -> Option<Self> {
+        let normalizer = to_value(tokenizer.get_normalizer()).ok()?;
+        let pre_tokenizer = to_value(tokenizer.get_pre_tokenizer()).ok()?;
+        if !normalizer_is_local(&normalizer) || !pre_tokenizer_is_local(&pre_tokenizer) {
+            return None;
+        }
+        let added = tokenizer.get_added_tokens_decoder();
+        if added.values().any(reaches_over_a_barrier) {
+            return None;
+        }
+        let longest = added.values().map(|token| token.content.len()).max().unwrap_or(0);
+        let holds = table(tokenizer)?;
+        Some(Self { holds, margin: LEAST_MARGIN + longest })
+    }
+
+    /// The part of a window whose tokens are those of the whole text, when the
+    /// text goes on at the end that `side` cuts.
+    ///
+    /// The second barrier from the cut is taken; the first would do.
+    pub(crate) fn trusted(&self, window: &str, side: Side) -> Option<Range<usize>> {
+        let margin = self.margin.min(window.len());
+        match side {
+            Side::Right => {
+                let inner = &window[..boundary(window, window.len() - margin)];
+                self.places(inner).nth_back(1).map(|place| 0..place)
+            }
+            Side::Left => {
+                let start = boundary(window, margin);
+                self.places(&window[start..]).nth(1).map(|place| start + place..window.len())
+            }
+        }
+    }
+
+    fn places(&self, text: &str) -> impl DoubleEndedIterator<Item = usize> {
+        let places = text.char_indices().filter(|&(at, after)| {
+            text[..at].chars().next_back().is_some_and(|before| self.between(before, after))
+        });
+        places.map(|(at, _)| at)
+    }
+
+    fn between(&self, before: char, after: char) -> bool {
+        let Some(column) = AFTER.iter().position(|&known| known == after) else { return false };
+        match kind(before) {
+            Kind::Space => false,
+            Kind::Known(row) => self.holds[row][column],
+            Kind::Unknown => self.holds.iter().all(|row| row[column]),
+        }
+    }
+}
+
+/// The nearest character boundary at or before `at`.
+pub(crate) fn boundary(text: &str, at: usize) -> usize {
+    (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+enum Kind {
+    Space,
+    /// Index in [`BEFORE`].
+    Known(usize),
+    /// Anything: what holds for all three holds for it.
+    Unknown,
+}
+
+/// Only characters of which `\p{L}` and `\p{N}` are certain are called letters and digits.
+fn kind(character: char) -> Kind {
+    match character {
+        '\u{2581}' => Kind::Space,
+        _ if character.is_whitespace() => Kind::Space,
+        'a'..='z' | 'A'..='Z' | 'À'..='Ö' | 'Ø'..='ö' | 'ø'..='ʯ' | 'А'..='я' => Kind::Known(0),
+        'ぁ'..='ゖ' | 'ァ'..='ヺ' | '一'..='鿋' | '가'..='힣' => Kind::Known(0),
+        '0'..='9' => Kind::Known(1),
+        '!'..='~' => Kind::Known(2),
+        _ => Kind::Unknown,
+    }
+}
+
+/// Whether an added token holds what may be a barrier in a text.
+fn reaches_over_a_barrier(token: &AddedToken) -> bool {
+    let characters = token.content.chars();
+    characters.clone().zip(characters.skip(1)).any(|(before, after)| {
+        let spaced = after == '\u{2581}' || AFTER.contains(&after);
+        spaced && !matches!(kind(before), Kind::Space)
+    })
+}
+
+fn table(tokenizer: &tokenizers::Tokenizer) -> Option<[[bool; AFTER.len()]; BEFORE.len()]> {
+    let holds = BEFORE.map(|before| AFTER.map(|after| splits_between(tokenizer, before, after)));
+    let blank = AFTER.map(|after| after == ' ');
+    let any = holds.iter().flatten().any(|&holds| holds);
+    if any { Some(holds) } else { vocabulary_splits_at_spaces(tokenizer).then_some([blank; BEFORE.len()]) }
+}
+
+fn splits_between(tokenizer: &tokenizers::Tokenizer, before: char, after: char) -> bool {
+    FOLLOWING.iter().all(|following| {
+        let text = format!("x{before}{after}{following}");
+        let place = 1 + before.len_utf8();
+        pre_tokens(tokenizer, &text).is_some_and(|pieces| {
+            pieces.iter().any(|(_, at)| at.end <= place && at.end > 1)
+                && pieces.iter().all(|(_, at)| at.end <= place || at.start >= place)
+        })
+    })
+}
+
+/// The pre-tokens of a text, normalised, and where in the text they come from.
+fn pre_tokens(tokenizer: &tokenizers::Tokenizer, text: &str) -> Option<Vec<(String, Range<usize>)>> {
+    let added = tokenizer.get_added_vocabulary();
+    let mut pieces: PreTokenizedString = added.extract_and_normalize(tokenizer.get_normalizer(), text);
+    if let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() {
+        pre_tokenizer.pre_tokenize(&mut pieces).ok()?;
+    }
+    let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
+    Some(splits.into_iter().map(|(piece, (start, end), _)| (piece.to_owned(), start..end)).collect())
+}
+
+/// Whether a BPE can join nothing over a space.
+fn vocabulary_splits_at_spaces(tokenizer: &tokenizers::Tokenizer) -> bool {
+    let ModelWrapper::BPE(model) = tokenizer.get_model() else { return false };
+    let plain = model.dropout.is_none_or(|dropout| dropout == 0.0)
+        && model.continuing_subword_prefix.is_none()
+        && model.end_of_word_suffix.is_none();
+    let Some(mark) = space_mark(tokenizer) else { return false };
+    let vocabulary = model.get_vocab();
+    plain
+        && vocabulary.contains_key(mark.encode_utf8(&mut [0; 4]))
+        && vocabulary.keys().all(|piece| starts_with_marks(piece, mark))
+}
+
+/// What a space becomes: `▁` mostly.
+fn space_mark(tokenizer: &tokenizers::Tokenizer) -> Option<char> {
+    let pieces = pre_tokens(tokenizer, "x y")?;
+    let [(piece, _)] = pieces.as_slice() else { return None };
+    let mark = piece.strip_suffix('y')?.chars().next_back()?;
+    piece.ends_with(&format!("x{mark}y")).then_some(mark)
+}
+
+/// Whether marks stand only at a piece's beginning.
+fn starts_with_marks(piece: &str, mark: char) -> bool {
+    !piece.trim_start_matches(mark).contains(mark)
+}

@@ -1,0 +1,242 @@
+//! The tokenizer of one model folder.
+
+use std::borrow::Cow;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use tokenizers::Model;
+use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
+
+use crate::barrier::Barriers;
+use crate::frame::Frame;
+use crate::guard::guarded;
+use crate::settings::Settings;
+use crate::window::Wanted;
+use crate::{Error, Limit, Overflow, Side};
+
+/// What the model folder says besides its tokenizer files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// `do_lower_case` of `sentence_bert_config.json`.
+    pub lowercase: bool,
+}
+
+/// The ids of one text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids, special ones included.
+    pub ids: Vec<u32>,
+    /// Type ids, one for each id; empty when all are zero.
+    pub types: Vec<u32>,
+    /// Whether tokens were cut off.
+    pub truncated: bool,
+    /// How many leading ids are the prompt's, the opening special token
+    /// included: what a pooling with `include_prompt: false` leaves out. 0
+    /// without a prompt. As the reference does, it is the length of the prompt
+    /// tokenised alone: it may differ where a token reaches over the seam, and
+    /// it does not change when the left side is cut.
+    pub prompt_tokens: usize,
+}
+
+/// Reads texts as one model wants them read. Shared by threads as it is.
+#[derive(Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    frame: Frame,
+    settings: Settings,
+    /// Sorted ids of the special tokens.
+    special: Vec<u32>,
+    vocab_size: usize,
+    bytes: usize,
+    /// Found at the first long text.
+    barriers: OnceLock<Option<Barriers>>,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` and, if present, `tokenizer_config.json`.
+    ///
+    /// Truncation and padding blocks of the file are ignored: the caller says
+    /// the limit, and batches are ragged.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Read`], [`Error::Broken`].
+    pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, Error> {
+        let settings = read_settings(folder.join("tokenizer_config.json"))?;
+        let path = folder.join("tokenizer.json");
+        let file = read(&path)?.ok_or_else(|| Error::Missing { path: path.clone() })?;
+        Self::parse(&file, settings, options).map_err(|message| Error::Broken { path, message })
+    }
+
+    fn parse(file: &[u8], settings: Settings, options: &LoadOptions) -> Result<Self, String> {
+        let (inner, highest) = guarded(|| read_tokenizer(file, options))?;
+        let frame = Frame::of(&inner)?;
+        let highest = highest.max(frame.highest());
+        Ok(Self {
+            special: special_ids(&inner, &settings),
+            vocab_size: highest.map_or(0, |id| id as usize + 1),
+            bytes: file.len().saturating_mul(BYTES_PER_FILE_BYTE),
+            barriers: OnceLock::new(),
+            inner,
+            frame,
+            settings,
+        })
+    }
+
+    /// The ids of a text, special tokens around them.
+    ///
+    /// # Errors
+    /// [`Error::Encode`], [`Error::TooLong`], [`Error::NoRoom`].
+    pub fn encode(&self, text: &str, limit: &Limit) -> Result<Encoded, Error> {
+        self.encode_prompted("", text, limit)
+    }
+
+    /// The ids of `prompt` and `text` joined as they are, as the reference joins them.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_prompted(&self, prompt: &str, text: &str, limit: &Limit) -> Result<Encoded, Error> {
+        let room = limit.room(self.frame.len())?;
+        let text = if prompt.is_empty() { Cow::Borrowed(text) } else { Cow::Owned([prompt, text].concat()) };
+        let mut content = self.content(&text, Wanted { room, side: limit.side })?;
+        let truncated = content.len() > room;
+        if truncated && limit.overflow == Overflow::Error {
+            let tokens = content.len() + self.frame.len();
+            return Err(Error::TooLong { tokens, limit: limit.max_length });
+        }
+        limit.side.keep(&mut content, room);
+        let (ids, types) = self.frame.around(&content);
+        Ok(Encoded { ids, types, truncated, prompt_tokens: self.prompt_tokens(prompt, limit)? })
+    }
+
+    /// How many tokens a text has, special ones included. Tokenises all of it.
+    ///
+    /// # Errors
+    /// [`Error::Encode`].
+    pub fn count(&self, text: &str) -> Result<usize, Error> {
+        Ok(self.whole(text)?.len() + self.frame.len())
+    }
+
+    /// `model_max_length` of `tokenizer_config.json`; None when absent or absurd (1e30).
+    #[must_use]
+    pub fn model_max_length(&self) -> Option<usize> {
+        self.settings.model_max_length
+    }
+
+    /// `truncation_side` of `tokenizer_config.json`: which end the model wants cut.
+    #[must_use]
+    pub fn truncation_side(&self) -> Side {
+        self.settings.truncation_side.unwrap_or_default()
+    }
+
+    /// The highest id that can come out, plus one.
+    #[must_use]
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// Roughly the memory held, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Length of the prompt alone, less a closing special token.
+    ///
+    /// Source: sentence-transformers 6.2, `base/modules/transformer.py`,
+    /// `_get_prompt_length`: the prompt goes the way of a text, truncation included.
+    fn prompt_tokens(&self, prompt: &str, limit: &Limit) -> Result<usize, Error> {
+        if prompt.is_empty() {
+            return Ok(0);
+        }
+        let alone = self.encode(prompt, &Limit { overflow: Overflow::Truncate, ..*limit })?;
+        let closed = alone.ids.last().is_some_and(|id| self.special.binary_search(id).is_ok());
+        Ok(alone.ids.len() - usize::from(closed))
+    }
+
+    /// The ids of a text without special tokens: all of them, or more than `wanted.room` at the kept end.
+    fn content(&self, text: &str, wanted: Wanted) -> Result<Vec<u32>, Error> {
+        if wanted.is_small_part_of(text)
+            && let Some(ids) = self.windowed(text, wanted)?
+        {
+            return Ok(ids);
+        }
+        self.whole(text)
+    }
+
+    fn windowed(&self, text: &str, wanted: Wanted) -> Result<Option<Vec<u32>>, Error> {
+        let Some(barriers) = self.barriers() else { return Ok(None) };
+        guarded(|| wanted.ids(&self.inner, barriers, text)).map_err(|message| Error::Encode { message })
+    }
+
+    fn whole(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let encoding = guarded(|| self.inner.encode_fast(text, false));
+        Ok(encoding.map_err(|message| Error::Encode { message })?.get_ids().to_vec())
+    }
+
+    /// A tokenizer that fails on the probes has none: its failure shows on the text itself.
+    fn barriers(&self) -> Option<&Barriers> {
+        self.barriers.get_or_init(|| guarded(|| Ok(Barriers::of(&self.inner))).ok().flatten()).as_ref()
+    }
+}
+
+/// Measured: strings, two hash maps and a trie take about this many times the file.
+const BYTES_PER_FILE_BYTE: usize = 8;
+
+/// None when the file is not there.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Read { path: path.to_owned(), source }),
+    }
+}
+
+fn read_settings(path: PathBuf) -> Result<Settings, Error> {
+    let Some(file) = read(&path)? else { return Ok(Settings::default()) };
+    Settings::parse(&file).map_err(|error| Error::Broken { path, message: error.to_string() })
+}
+
+/// The tokenizer without truncation and padding, and the highest id of its vocabulary.
+fn read_tokenizer(
+    file: &[u8],
+    options: &LoadOptions,
+) -> tokenizers::Result<(tokenizers::Tokenizer, Option<u32>)> {
+    let mut tokenizer = tokenizers::Tokenizer::from_bytes(file)?;
+    tokenizer.with_padding(None).with_truncation(None)?;
+    if options.lowercase {
+        lowercase(&mut tokenizer)?;
+    }
+    let highest = tokenizer.get_model().get_vocab().into_values().max();
+    let added = tokenizer.get_added_vocabulary().get_vocab().values().copied().max();
+    Ok((tokenizer, highest.max(added)))
+}
+
+/// Puts a `Lowercase` before the normalizer, unless one is in it already.
+///
+/// Source: sentence-transformers 5.4 to 6.2, `base/modules/transformer.py`
+/// (`do_lower_case`, `_has_lowercase`). Earlier ones lowered the string itself,
+/// special tokens in the text included.
+fn lowercase(tokenizer: &mut tokenizers::Tokenizer) -> tokenizers::Result<()> {
+    let mut parts = match tokenizer.get_normalizer().cloned() {
+        None => Vec::new(),
+        Some(NormalizerWrapper::Sequence(parts)) => parts.as_ref().to_vec(),
+        Some(part) => vec![part],
+    };
+    if !parts.iter().any(|part| matches!(part, NormalizerWrapper::Lowercase(_))) {
+        parts.insert(0, Lowercase.into());
+        tokenizer.with_normalizer(Some(Sequence::new(parts)))?;
+    }
+    Ok(())
+}
+
+/// Ids of the tokens that either file calls special.
+fn special_ids(tokenizer: &tokenizers::Tokenizer, settings: &Settings) -> Vec<u32> {
+    let added = tokenizer.get_added_tokens_decoder();
+    let flagged = added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id);
+    let named = settings.special_tokens.iter().filter_map(|token| tokenizer.token_to_id(token));
+    let mut ids: Vec<u32> = flagged.chain(named).collect();
+    ids.sort_unstable();
+    ids
+}

@@ -1,0 +1,81 @@
+//! Long texts: tokenise only as much as is needed.
+//!
+//! Of ten megabytes with a limit of 256 tokens the first kilobytes suffice. A
+//! window at the kept end is tokenised; the tokens up to the second
+//! barrier from its cut are those of the whole text (`barrier.rs`). When they
+//! are too few, the window is doubled.
+
+use crate::Side;
+use crate::barrier::{Barriers, boundary};
+
+/// A token is rarely longer; too small only costs a second round.
+const BYTES_PER_TOKEN: usize = 8;
+
+/// Room for the margin, and what makes a window worth it.
+const LEAST_WINDOW: usize = 4096;
+
+/// Which tokens of a text are asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    /// More than this many must be found, or the text be seen whole.
+    pub(crate) room: usize,
+    /// The end that is cut.
+    pub(crate) side: Side,
+}
+
+impl Wanted {
+    /// Whether a text is so long that a window may save work.
+    pub(crate) fn is_small_part_of(self, text: &str) -> bool {
+        self.first_window() < text.len() / 2
+    }
+
+    /// More than `room` tokens at the kept end, or None: then the text must be tokenised whole.
+    pub(crate) fn ids(
+        self,
+        tokenizer: &tokenizers::Tokenizer,
+        barriers: &Barriers,
+        text: &str,
+    ) -> tokenizers::Result<Option<Vec<u32>>> {
+        let mut size = self.first_window();
+        while size < text.len() / 2 {
+            let ids = self.ids_in_window(tokenizer, barriers, self.window(text, size))?;
+            if ids.len() > self.room {
+                return Ok(Some(ids));
+            }
+            size *= 2;
+        }
+        Ok(None)
+    }
+
+    fn first_window(self) -> usize {
+        self.room.saturating_mul(BYTES_PER_TOKEN).saturating_add(LEAST_WINDOW)
+    }
+
+    fn window(self, text: &str, size: usize) -> &str {
+        match self.side {
+            Side::Right => &text[..boundary(text, size)],
+            Side::Left => &text[boundary(text, text.len() - size)..],
+        }
+    }
+
+    /// The ids of a window that are certain.
+    fn ids_in_window(
+        self,
+        tokenizer: &tokenizers::Tokenizer,
+        barriers: &Barriers,
+        window: &str,
+    ) -> tokenizers::Result<Vec<u32>> {
+        let Some(trusted) = barriers.trusted(window, self.side) else { return Ok(Vec::new()) };
+        let encoding = tokenizer.encode(window, false)?;
+        let mut ids = encoding.get_ids().to_vec();
+        let offsets = encoding.get_offsets();
+        match self.side {
+            Side::Right => ids.truncate(offsets.iter().take_while(|at| at.1 <= trusted.end).count()),
+            Side::Left => {
+                let certain = offsets.iter().rev().take_while(|at| at.0 >= trusted.start).count();
+                ids.drain(..ids.len() - certain);
+            }
+        }
+        Ok(ids)
+    }
+}

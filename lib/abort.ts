@@ -1,0 +1,36 @@
+/** AbortSignal, with one listener a signal however many calls share it: a thousand of them raise no warning. */
+
+type Stop = (reason: unknown) => void
+
+const calls: WeakMap<AbortSignal, Set<Stop>> = new WeakMap()
+
+/** Calls `stop` once when the signal fires. Returns what takes it back. */
+export function onAbort(signal: AbortSignal, stop: Stop): () => void {
+  const stops = calls.get(signal) ?? listen(signal)
+  stops.add(stop)
+  return () => {
+    if (stops.delete(stop) && stops.size === 0) forget(signal)
+  }
+}
+
+const listeners: WeakMap<AbortSignal, () => void> = new WeakMap()
+
+function listen(signal: AbortSignal): Set<Stop> {
+  const stops = new Set<Stop>()
+  const listener = (): void => {
+    forget(signal)
+    for (const stop of stops) stop(signal.reason)
+    stops.clear()
+  }
+  calls.set(signal, stops)
+  listeners.set(signal, listener)
+  signal.addEventListener('abort', listener, { once: true })
+  return stops
+}
+
+function forget(signal: AbortSignal): void {
+  const listener = listeners.get(signal)
+  if (listener) signal.removeEventListener('abort', listener)
+  listeners.delete(signal)
+  calls.delete(signal)
+}

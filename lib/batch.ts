@@ -1,0 +1,212 @@
+/**
+ * Batching of promises. Calls of one turn of the event loop that ask for the same thing join into one stream of jobs; a
+ * call that is larger than a job is a stream of its own. A stream cuts its texts into jobs and keeps a few of them in the
+ * engine: enough to keep it busy, few enough to bound memory and to let other streams in between.
+ *
+ *     call ─┐
+ *     call ─┼─ Stream ── Shipment (a job: up to 512 texts, a part for each call in it) ── engine
+ *     call ─┘
+ */
+import type { NativeEngine, Outcome, Rows } from './binding.js'
+import type { Call } from './call.js'
+import { type Environment, environment } from './environment.js'
+import { fromFault } from './errors.js'
+
+/** The most texts of one job. */
+export const JOB_TEXTS = 512
+
+/** The most UTF-16 units of one job; a longer text travels alone. */
+export const JOB_UNITS: number = 256 * 1024
+
+/** Jobs that one stream has in the engine at a time. */
+const JOBS_IN_FLIGHT = 4
+
+/** What a job gives, and so what its calls take: vectors, or counts. */
+export type Batch = Rows | Uint32Array
+
+// biome-ignore lint/suspicious/noExplicitAny: a stream carries calls of any result
+type AnyCall = Call<any, unknown>
+
+/** What a stream asks of the engine, the same for all its texts. */
+export interface Errand {
+  /** Equal keys are equal errands: their calls may share a job. */
+  readonly key: string
+  readonly send: (engine: NativeEngine, job: number, texts: string[]) => void
+}
+
+/** The streams that take calls in until this turn's microtasks run. */
+const open = new Map<string, Stream>()
+
+/** Starts a call. It leaves with the others of this turn. */
+export function submit(call: AnyCall, errand: Errand): void {
+  if (fitsOneJob(call.texts)) return join(call, errand)
+  const stream = new Stream(errand)
+  stream.add(call)
+  queueMicrotask(() => stream.pump())
+}
+
+function join(call: AnyCall, errand: Errand): void {
+  let stream = open.get(errand.key)
+  if (!stream) {
+    stream = new Stream(errand)
+    open.set(errand.key, stream)
+    queueMicrotask(() => {
+      open.get(errand.key)!.pump()
+      open.delete(errand.key)
+    })
+  }
+  stream.add(call)
+}
+
+function fitsOneJob(texts: readonly string[]): boolean {
+  return texts.length <= JOB_TEXTS && jobEnd(texts, 0, 0, 0) === texts.length
+}
+
+/** How far a job that holds `count` texts of `units` can be filled from `texts`, beginning at `from`. */
+function jobEnd(texts: readonly string[], from: number, count: number, units: number): number {
+  let end = from
+  for (; end < texts.length && count < JOB_TEXTS; end++, count++) {
+    units += texts[end]!.length
+    if (units > JOB_UNITS && count > 0) break
+  }
+  return end
+}
+
+/** The rows of a job that belong to one call: rows `start` … of the job are rows `at` … of the call. */
+interface Part {
+  readonly call: AnyCall
+  readonly start: number
+  readonly at: number
+  readonly count: number
+}
+
+/** A job on its way. */
+class Shipment {
+  readonly parts: Part[] = []
+  readonly texts: string[] = []
+  job = 0
+  #units = 0
+
+  /** Loads texts of the call from `at` on, as far as there is room; returns how far that was. */
+  load(call: AnyCall, at: number): number {
+    const start = this.texts.length
+    const end = jobEnd(call.texts, at, start, this.#units)
+    for (let index = at; index < end; index++) this.#add(call.texts[index]!)
+    if (end > at) this.parts.push({ call, start, at, count: end - at })
+    return end
+  }
+
+  #add(text: string): void {
+    this.texts.push(text)
+    this.#units += text.length
+  }
+
+  /** Whether no call waits for it any more. */
+  get idle(): boolean {
+    return this.parts.every(({ call }) => call.ended)
+  }
+
+  /** Hands the rows to the calls. A row's own fault fails its call and no other. */
+  deliver(error: Error | null, outcome: Outcome): void {
+    if (error) return this.#fail(error)
+    const batch = outcome as Batch
+    if ('faults' in batch) for (const fault of batch.faults) this.#failRow(fault.row, fromFault(fault))
+    for (const { call, start, at, count } of this.parts) call.take(batch, start, at, count)
+  }
+
+  #fail(error: Error): void {
+    for (const { call } of this.parts) call.fail(error)
+  }
+
+  #failRow(row: number, error: Error): void {
+    const part = this.parts.find(({ start, count }) => row >= start && row < start + count)
+    if (!part || part.call.ended) return
+    if (part.call.texts.length > 1) error.message = `texts[${part.at + row - part.start}]: ${error.message}`
+    part.call.fail(error)
+  }
+}
+
+/** Calls with one errand, on their way to the engine in the order they came. */
+class Stream {
+  readonly #errand: Errand
+  readonly #environment: Environment = environment()
+  readonly #calls: AnyCall[] = []
+  readonly #shipments = new Map<AnyCall, Set<Shipment>>()
+  #next = 0
+  #at = 0
+  #inFlight = 0
+  #pumping = false
+
+  constructor(errand: Errand) {
+    this.#errand = errand
+  }
+
+  add(call: AnyCall): void {
+    this.#calls.push(call)
+    this.#shipments.set(call, new Set())
+    call.onEnd = () => this.#drop(call)
+  }
+
+  /** Sends the next job if there is one and room for it; goes on until there is not. */
+  pump(): void {
+    if (this.#pumping || this.#inFlight >= JOBS_IN_FLIGHT || !this.#hasMore()) return
+    this.#pumping = true
+    this.#environment.turns.run(() => {
+      this.#pumping = false
+      this.#sendOne()
+      this.pump()
+    })
+  }
+
+  /** Goes past calls that have ended or have all their texts on the way. */
+  #hasMore(): boolean {
+    for (; this.#next < this.#calls.length; this.#next++, this.#at = 0) {
+      const call = this.#calls[this.#next]!
+      if (!call.ended && this.#at < call.texts.length) return true
+    }
+    return false
+  }
+
+  #sendOne(): void {
+    const shipment = new Shipment()
+    while (this.#hasMore()) {
+      const call = this.#calls[this.#next]!
+      const end = shipment.load(call, this.#at)
+      if (end > this.#at) this.#shipments.get(call)!.add(shipment)
+      this.#at = end
+      if (end < call.texts.length) break
+    }
+    if (shipment.parts.length > 0) this.#send(shipment)
+  }
+
+  #send(shipment: Shipment): void {
+    this.#inFlight++
+    shipment.job = this.#environment.start(
+      (engine, job) => this.#errand.send(engine, job, shipment.texts),
+      (error, outcome) => this.#arrived(shipment, error, outcome),
+    )
+  }
+
+  /** The engine gets its next job first, then the rows are handed out. */
+  #arrived(shipment: Shipment, error: Error | null, outcome: Outcome): void {
+    this.#inFlight--
+    this.pump()
+    this.#environment.turns.run(() => {
+      for (const { call } of shipment.parts) this.#shipments.get(call)?.delete(shipment)
+      shipment.deliver(error, outcome)
+    })
+  }
+
+  /** A call ended: jobs that carry nothing else are dropped. */
+  #drop(call: AnyCall): void {
+    const shipments = this.#shipments.get(call)!
+    this.#shipments.delete(call)
+    for (const shipment of shipments) if (shipment.idle) this.#cancel(shipment)
+  }
+
+  #cancel(shipment: Shipment): void {
+    if (!this.#environment.cancel(shipment.job)) return
+    this.#inFlight--
+    this.pump()
+  }
+}

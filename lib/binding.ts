@@ -1,0 +1,172 @@
+/**
+ * The native addon: its shape, and finding it. Every path stands here as a literal `require`, so that bundlers and
+ * Electron packagers see it. The first candidate that loads wins: a binary beside this package (a build from source),
+ * then the platform package that npm chose. EMBED_NATIVE_BINDING names one file instead.
+ */
+import { resolve } from 'node:path'
+
+import { ModelError } from './errors.js'
+
+/** Something went wrong, in the engine's words. */
+export interface Fault {
+  code: string
+  message: string
+}
+
+/** A text that failed by itself: its row in the job. */
+export interface RowFault extends Fault {
+  row: number
+}
+
+/** The vectors of one job. */
+export interface Rows {
+  /** rows × dims, row-major; rows with a fault are zero. */
+  matrix: Float32Array
+  dims: number
+  /** Tokens computed, per row. */
+  tokens: Uint32Array
+  /** Rows that were cut. */
+  truncated: Uint32Array
+  faults: RowFault[]
+}
+
+/** What a job settles with. */
+export type Outcome = NativeModel | Rows | Uint32Array | null
+
+/** The engine's options for loading. */
+export interface NativeLoadOptions {
+  backend?: string
+  device?: string
+  dtype?: string
+  threads?: number
+  maxLength?: number
+  pooling?: string
+}
+
+/** The engine's options for embedding: all texts of a job share them. */
+export interface NativeEmbedOptions {
+  prompt?: string
+  promptText?: string
+  purpose?: string
+  dimensions?: number
+  normalize?: boolean
+  overflow?: string
+  truncationSide?: string
+}
+
+/** A loaded model's handle. */
+export interface NativeModel {
+  info(): string
+  dispose(): void
+}
+
+/** The way into the native side. */
+export interface NativeEngine {
+  load(job: number, folder: string, options: NativeLoadOptions): void
+  embed(job: number, model: NativeModel, texts: string[], options: NativeEmbedOptions): void
+  count(job: number, model: NativeModel, texts: string[]): void
+  cancel(job: number): void
+  hold(active: boolean): void
+}
+
+/** Called once for every job that ends and was not cancelled. */
+export type Settle = (job: number, fault: Fault | null, outcome: Outcome) => void
+
+/** The best rows, best first. */
+export interface TopRows {
+  indices: Uint32Array
+  scores: Float32Array
+}
+
+/** All that the addon exports. */
+export interface Binding {
+  Engine: new (settle: Settle) => NativeEngine
+  similarity(a: Float32Array, b: Float32Array): number
+  topK(query: Float32Array, vectors: Float32Array, k: number): TopRows
+  kernels(): string[]
+}
+
+let loaded: Binding | undefined
+
+/** The addon, loaded at the first use; throws a ModelError with ERR_BINDING if there is none for this machine. */
+export function binding(): Binding {
+  loaded ??= load()
+  return loaded
+}
+
+type Candidate = () => unknown
+
+/** In the order of trying. On Linux the C library that does not fit fails to load, and the next candidate is tried. */
+const CANDIDATES: Readonly<Record<string, readonly Candidate[]>> = {
+  'linux-x64': [
+    () => require('../embed-native.linux-x64-gnu.node'),
+    () => require('../embed-native.linux-x64-musl.node'),
+    () => require('@x/embed-native-linux-x64-gnu'),
+    () => require('@x/embed-native-linux-x64-musl'),
+  ],
+  'linux-arm64': [
+    () => require('../embed-native.linux-arm64-gnu.node'),
+    () => require('../embed-native.linux-arm64-musl.node'),
+    () => require('@x/embed-native-linux-arm64-gnu'),
+    () => require('@x/embed-native-linux-arm64-musl'),
+  ],
+  'darwin-x64': [() => require('../embed-native.darwin-x64.node'), () => require('@x/embed-native-darwin-x64')],
+  'darwin-arm64': [() => require('../embed-native.darwin-arm64.node'), () => require('@x/embed-native-darwin-arm64')],
+  'win32-x64': [() => require('../embed-native.win32-x64-msvc.node'), () => require('@x/embed-native-win32-x64-msvc')],
+  'win32-arm64': [
+    () => require('../embed-native.win32-arm64-msvc.node'),
+    () => require('@x/embed-native-win32-arm64-msvc'),
+  ],
+}
+
+function load(): Binding {
+  const named = process.env.EMBED_NATIVE_BINDING
+  if (named) return loadNamed(named)
+  const errors: unknown[] = []
+  for (const candidate of CANDIDATES[`${process.platform}-${process.arch}`] ?? []) {
+    try {
+      return candidate() as Binding
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  throw missing(errors.find((error) => Object(error).code !== 'MODULE_NOT_FOUND'))
+}
+
+function loadNamed(file: string): Binding {
+  try {
+    return require(resolve(file)) as Binding
+  } catch (cause) {
+    const message = `EMBED_NATIVE_BINDING names ${file}, which does not load: ${reason(cause)}. Correct or unset it.`
+    throw new ModelError('ERR_BINDING', message, { cause })
+  }
+}
+
+/** `broken` is a candidate that is there and does not load. */
+function missing(broken: unknown): ModelError {
+  const { platform, arch } = process
+  const libc = platform === 'linux' ? cLibrary() : undefined
+  const machine = [platform, arch, libc].filter(Boolean).join(' ')
+  if (!(`${platform}-${arch}` in CANDIDATES)) {
+    const known = Object.keys(CANDIDATES).join(', ')
+    return new ModelError('ERR_BINDING', `There is no native binary for ${machine}. There are for: ${known}`)
+  }
+  const found = broken ? `does not load: ${reason(broken)}` : 'is not installed'
+  const install = `npm install --os=${platform} --cpu=${arch}${libc ? ` --libc=${libc}` : ''} @x/embed-native`
+  const message = `The native binary for ${machine} ${found}. Install it with: ${install}`
+  return new ModelError('ERR_BINDING', message, { cause: broken })
+}
+
+/** The C library of this Linux, in npm's words. Node was built against it, and its report says so. */
+function cLibrary(): 'glibc' | 'musl' {
+  const report = process.report as typeof process.report & { excludeNetwork?: boolean }
+  const before = report.excludeNetwork
+  report.excludeNetwork = true
+  const { header } = report.getReport() as unknown as { header: { glibcVersionRuntime?: string } }
+  report.excludeNetwork = before
+  return header.glibcVersionRuntime ? 'glibc' : 'musl'
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
+}

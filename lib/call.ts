@@ -1,0 +1,86 @@
+/**
+ * One call of the user: its texts, and its promise. Rows come in as jobs end, in any order; the call ends when all are
+ * there, or at its first fault, or when its signal fires. What it is not: it does not know how its texts travel.
+ */
+import { onAbort } from './abort.js'
+import { fromAllocation } from './errors.js'
+import type { Progress } from './types.js'
+
+/** Gathers the rows of one call. `Batch` is what a job gives. */
+export interface Sink<Batch, Result> {
+  /** Takes `count` rows of `batch`, from its row `start` on: they are the call's rows from `at` on. */
+  take(batch: Batch, start: number, at: number, count: number): void
+  /** All rows are there. */
+  finish(): Result
+}
+
+/** What a call brings along besides texts. */
+export interface CallOptions {
+  signal?: AbortSignal
+  onProgress?: (progress: Progress) => void
+}
+
+/** A call under way. */
+export class Call<Batch, Result> {
+  readonly texts: readonly string[]
+  readonly promise: Promise<Result>
+  /** Told once when the call ends; whoever carries its texts sets it. */
+  onEnd: () => void = () => {}
+  readonly #sink: Sink<Batch, unknown>
+  readonly #onProgress: CallOptions['onProgress']
+  readonly #release: (() => void) | undefined
+  #succeed!: () => void
+  #reject!: (reason: unknown) => void
+  #done = 0
+  #ended = false
+
+  constructor(texts: readonly string[], sink: Sink<Batch, Result>, { signal, onProgress }: CallOptions) {
+    this.texts = texts
+    this.#sink = sink
+    this.#onProgress = onProgress
+    this.promise = new Promise((resolve, reject) => {
+      this.#succeed = () => this.#end() && resolve(sink.finish())
+      this.#reject = reject
+    })
+    this.#release = signal && onAbort(signal, (reason) => this.fail(reason))
+  }
+
+  /** Whether the promise is settled: nothing more is needed for this call. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /** Rows of this call arrived; the arguments are those of `Sink.take`. */
+  take(batch: Batch, start: number, at: number, count: number): void {
+    if (this.#ended) return
+    try {
+      this.#sink.take(batch, start, at, count)
+    } catch (thrown) {
+      return this.fail(fromAllocation(thrown, this.texts.length))
+    }
+    this.#done += count
+    this.#report()
+    if (this.#done === this.texts.length) this.#succeed()
+  }
+
+  /** Rejects, if the call has not ended. */
+  fail(reason: unknown): void {
+    if (this.#end()) this.#reject(reason)
+  }
+
+  #report(): void {
+    try {
+      this.#onProgress?.({ done: this.#done, total: this.texts.length })
+    } catch (thrown) {
+      this.fail(thrown)
+    }
+  }
+
+  #end(): boolean {
+    if (this.#ended) return false
+    this.#ended = true
+    this.#release?.()
+    this.onEnd()
+    return true
+  }
+}

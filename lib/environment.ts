@@ -1,0 +1,79 @@
+/**
+ * One engine for one JavaScript environment (the main thread, or a worker): numbers the jobs, knows which are under way,
+ * and keeps the process alive as long as there are any. What it is not: it does not know what a job is about.
+ */
+import { binding, type Fault, type NativeEngine, type Outcome } from './binding.js'
+import { fromFault, fromThrown } from './errors.js'
+import { Turns } from './turns.js'
+
+/** Told once how a job ended, unless it was cancelled. */
+export type Ended = (error: Error | null, outcome: Outcome) => void
+
+const LAST_NUMBER = 0xffff_ffff
+
+/** The engine and the jobs under way. */
+export class Environment {
+  readonly turns: Turns = new Turns()
+  readonly #engine: NativeEngine
+  readonly #jobs = new Map<number, Ended>()
+  #last = 0
+  #held = false
+
+  constructor() {
+    const { Engine } = binding()
+    this.#engine = new Engine((job, fault, outcome) => this.#settle(job, fault, outcome))
+  }
+
+  /** Starts a job: `send` hands it to the engine. Returns its number. */
+  start(send: (engine: NativeEngine, job: number) => void, ended: Ended): number {
+    this.#last = (this.#last % LAST_NUMBER) + 1
+    const job = this.#last
+    this.#jobs.set(job, ended)
+    this.#hold()
+    try {
+      send(this.#engine, job)
+    } catch (thrown) {
+      queueMicrotask(() => this.#end(job, fromThrown(thrown), null))
+    }
+    return job
+  }
+
+  /** Drops a job: nobody is told how it ended. Returns whether it was still under way. */
+  cancel(job: number): boolean {
+    if (!this.#jobs.delete(job)) return false
+    this.#engine.cancel(job)
+    this.#hold()
+    return true
+  }
+
+  #settle(job: number, fault: Fault | null, outcome: Outcome): void {
+    if (this.#jobs.has(job)) this.#end(job, fault ? fromFault(fault) : null, outcome)
+    else if (outcome && 'dispose' in outcome) outcome.dispose()
+  }
+
+  #end(job: number, error: Error | null, outcome: Outcome): void {
+    const ended = this.#jobs.get(job)
+    this.#jobs.delete(job)
+    ended?.(error, outcome)
+    this.#hold()
+  }
+
+  #hold(): void {
+    const active = this.#jobs.size > 0
+    if (active === this.#held) return
+    this.#held = active
+    this.#engine.hold(active)
+  }
+}
+
+let current: Environment | undefined
+
+/** This thread's environment, made at the first use. */
+export function environment(): Environment {
+  try {
+    current ??= new Environment()
+    return current
+  } catch (thrown) {
+    throw fromThrown(thrown)
+  }
+}

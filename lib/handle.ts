@@ -1,0 +1,89 @@
+/** A loaded model as long as somebody needs it: freed when it is disposed of and the last call on it has ended. */
+import type { NativeModel } from './binding.js'
+import { environment } from './environment.js'
+import { ModelError } from './errors.js'
+import { onAbort } from './abort.js'
+import type { LoadOptions, ModelInfo } from './types.js'
+
+let handles = 0
+
+/** A share of a loaded model. */
+export class Handle {
+  /** Tells handles apart in this thread. */
+  readonly id: number = ++handles
+  readonly native: NativeModel
+  readonly info: ModelInfo
+  #calls = 0
+  #disposed = false
+  #free: () => void = () => {}
+  readonly #freed: Promise<void>
+
+  constructor(native: NativeModel) {
+    this.native = native
+    this.info = readInfo(native)
+    this.#freed = new Promise((resolve) => {
+      this.#free = resolve
+    })
+  }
+
+  /** Whether `dispose` was called. */
+  get disposed(): boolean {
+    return this.#disposed
+  }
+
+  /** A call begins; throws ERR_DISPOSED if it comes too late. Each `enter` needs one `leave`. */
+  enter(): void {
+    if (this.#disposed) {
+      throw new ModelError('ERR_DISPOSED', `${this.info.model} was disposed of. Load it again to go on.`)
+    }
+    this.#calls++
+  }
+
+  /** A call ended. */
+  leave(): void {
+    this.#calls--
+    this.#release()
+  }
+
+  /** No call may begin any more. Resolves when those under way have ended and the model is freed. */
+  dispose(): Promise<void> {
+    this.#disposed = true
+    this.#release()
+    return this.#freed
+  }
+
+  #release(): void {
+    if (!this.#disposed || this.#calls > 0) return
+    this.native.dispose()
+    this.#free()
+  }
+}
+
+function readInfo(native: NativeModel): ModelInfo {
+  const info = JSON.parse(native.info()) as ModelInfo
+  Object.freeze(info.prompts)
+  return Object.freeze(info)
+}
+
+/** Opens a model folder. */
+export function load(model: string, { signal, device, ...options }: LoadOptions): Promise<Handle> {
+  signal?.throwIfAborted()
+  const jobs = environment()
+  const native = { ...options, ...(device && { device: typeof device === 'string' ? device : device.join(',') }) }
+  return new Promise((resolve, reject) => {
+    const job = jobs.start(
+      (engine, number) => engine.load(number, model, native),
+      (error, outcome) => {
+        release?.()
+        if (error) reject(error)
+        else resolve(new Handle(outcome as NativeModel))
+      },
+    )
+    const release =
+      signal &&
+      onAbort(signal, (reason) => {
+        jobs.cancel(job)
+        reject(reason)
+      })
+  })
+}

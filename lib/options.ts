@@ -1,0 +1,105 @@
+/**
+ * Options, checked before anything starts. An unknown name is refused: a typo that is ignored gives wrong vectors.
+ * Each option is read once, so that a getter cannot answer twice.
+ */
+import { describe } from './describe.js'
+import { argumentError } from './errors.js'
+
+type Check = (name: string, value: unknown) => void
+
+/** One check for each option a call knows. */
+export type Checks<Options> = { readonly [Name in keyof Required<Options>]: Check }
+
+/** Options of other versions of this library: their names are known, and refused. */
+const LATER: ReadonlySet<string> = new Set([
+  'priority',
+  'adapter',
+  'revision',
+  'cacheDir',
+  'offline',
+  'token',
+  'endpoint',
+  'source',
+  'onnxFile',
+  'memoryBudget',
+])
+
+/** The options that are set, checked one by one. `call` names the method in messages. */
+export function readOptions<Options extends object>(call: string, given: unknown, checks: Checks<Options>): Options {
+  const read: Record<string, unknown> = {}
+  if (given === undefined) return read as Options
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw argumentError(`${call}: options must be an object, got ${describe(given)}`)
+  }
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(checks, name)) throw unknownOption(call, name, Object.keys(checks))
+    const value: unknown = given[name as keyof typeof given]
+    if (value === undefined) continue
+    checks[name as keyof Options](`${call}: options.${name}`, value)
+    read[name] = value
+  }
+  return read as Options
+}
+
+function unknownOption(call: string, name: string, known: readonly string[]): Error {
+  const why = LATER.has(name) ? `option "${name}" is planned, but not in this version` : `unknown option "${name}"`
+  return argumentError(`${call}: ${why}. Known options: ${known.join(', ')}`)
+}
+
+/** A whole number from `least` to `most`. */
+export function wholeNumber(least: number, most: number): Check {
+  return (name, value) => {
+    const expected = `${name} must be a whole number from ${least} to ${most}, got ${describe(value)}`
+    if (typeof value !== 'number') throw argumentError(expected)
+    if (!Number.isInteger(value) || value < least || value > most) throw argumentError(expected, RangeError)
+  }
+}
+
+/** One of a few words; `later` are words of other versions. */
+export function oneOf(words: readonly string[], later: readonly string[] = []): Check {
+  return (name, value) => {
+    if (typeof value === 'string' && words.includes(value)) return
+    const planned =
+      typeof value === 'string' && later.includes(value) ? ', which is planned, but not in this version' : ''
+    throw argumentError(
+      `${name} must be ${words.map((word) => `"${word}"`).join(' or ')}, got ${describe(value)}${planned}`,
+    )
+  }
+}
+
+/** Any text but the empty one: what it may be is the engine's to say. */
+export const word: Check = (name, value) => {
+  if (typeof value !== 'string' || value === '') throw argumentError(`${name} must be a name, got ${describe(value)}`)
+}
+
+/** A word, or an array of words. */
+export const words: Check = (name, value) => {
+  if (!Array.isArray(value)) return word(name, value)
+  if (value.length === 0) throw argumentError(`${name} must name at least one, got an empty array`)
+  for (let index = 0; index < value.length; index++) word(`${name}[${index}]`, value[index])
+}
+
+/** true or false. */
+export const flag: Check = (name, value) => {
+  if (typeof value !== 'boolean') throw argumentError(`${name} must be true or false, got ${describe(value)}`)
+}
+
+/** A function. */
+export const callback: Check = (name, value) => {
+  if (typeof value !== 'function') throw argumentError(`${name} must be a function, got ${describe(value)}`)
+}
+
+/** An AbortSignal, of this realm or another. */
+export const signal: Check = (name, value) => {
+  const { aborted, addEventListener } = Object(value) as Partial<AbortSignal>
+  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return
+  throw argumentError(`${name} must be an AbortSignal, got ${describe(value)}`)
+}
+
+/** A prompt's name, or `{ text }` with a prompt in full. */
+export const prompt: Check = (name, value) => {
+  if (typeof value === 'string') return
+  const { text } = Object(value) as { text?: unknown }
+  if (typeof text === 'string') return
+  throw argumentError(`${name} must be the name of a prompt or { text: string }, got ${describe(value)}`)
+}

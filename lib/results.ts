@@ -1,0 +1,109 @@
+/** From a job's rows to what the user asked for. Every vector owns its buffer: a view would keep the whole job in memory. */
+import type { Rows } from './binding.js'
+import type { Sink } from './call.js'
+import type { Matrix, OutputName, Usage, WithUsage } from './types.js'
+
+/** How a call's rows are gathered, for `total` texts of `dims` numbers each; `single` if the user gave one text alone. */
+export function embedSink(output: OutputName, total: number, dims: number, single: boolean): Sink<Rows, unknown> {
+  if (output === 'matrix') return new MatrixSink(total, dims)
+  return output === 'array' ? new VectorSink(total, single, numbers) : new VectorSink(total, single, vector)
+}
+
+/** Counts tokens over the rows of a call. */
+class Tally {
+  #tokens = 0
+  readonly #truncated: number[] = []
+
+  add({ tokens, truncated }: Rows, start: number, at: number, count: number): void {
+    for (let row = start; row < start + count; row++) this.#tokens += tokens[row]!
+    for (const row of truncated) if (row >= start && row < start + count) this.#truncated.push(at + row - start)
+  }
+
+  /** The result, with its usage. */
+  mark<Result extends object>(result: Result): WithUsage<Result> {
+    const truncated = Object.freeze(this.#truncated.sort((a, b) => a - b))
+    const usage: Usage = Object.freeze({ tokens: this.#tokens, truncated })
+    return Object.defineProperty(result, 'usage', { value: usage }) as WithUsage<Result>
+  }
+}
+
+/** One value a text. */
+class VectorSink<Value extends object> implements Sink<Rows, unknown> {
+  readonly #tally = new Tally()
+  readonly #values: Value[]
+  readonly #single: boolean
+  readonly #pick: (rows: Rows, row: number) => Value
+
+  constructor(total: number, single: boolean, pick: (rows: Rows, row: number) => Value) {
+    this.#values = new Array(total)
+    this.#single = single
+    this.#pick = pick
+  }
+
+  take(rows: Rows, start: number, at: number, count: number): void {
+    for (let row = 0; row < count; row++) this.#values[at + row] = this.#pick(rows, start + row)
+    this.#tally.add(rows, start, at, count)
+  }
+
+  finish(): WithUsage<Value | Value[]> {
+    return this.#tally.mark(this.#single ? this.#values[0]! : this.#values)
+  }
+}
+
+/** One Float32Array for all texts. */
+class MatrixSink implements Sink<Rows, Matrix> {
+  readonly #tally = new Tally()
+  readonly #total: number
+  readonly #dims: number
+  #matrix: Float32Array | undefined
+
+  constructor(total: number, dims: number) {
+    this.#total = total
+    this.#dims = dims
+  }
+
+  take(rows: Rows, start: number, at: number, count: number): void {
+    if (count === this.#total && ownsBuffer(rows.matrix, count * rows.dims)) {
+      this.#matrix = rows.matrix
+    } else {
+      this.#matrix ??= new Float32Array(this.#total * rows.dims)
+      this.#matrix.set(rows.matrix.subarray(start * rows.dims, (start + count) * rows.dims), at * rows.dims)
+    }
+    this.#tally.add(rows, start, at, count)
+  }
+
+  finish(): WithUsage<Matrix> {
+    const matrix = this.#matrix ?? new Float32Array(0)
+    Object.defineProperties(matrix, { rows: { value: this.#total }, dims: { value: this.#dims } })
+    return this.#tally.mark(matrix as unknown as Matrix)
+  }
+}
+
+function vector({ matrix, dims }: Rows, row: number): Float32Array {
+  return ownsBuffer(matrix, dims) ? matrix : matrix.slice(row * dims, (row + 1) * dims)
+}
+
+function numbers({ matrix, dims }: Rows, row: number): number[] {
+  return Array.from(matrix.subarray(row * dims, (row + 1) * dims))
+}
+
+function ownsBuffer({ buffer, length }: Float32Array, expected: number): boolean {
+  return length === expected && buffer.byteLength === expected * Float32Array.BYTES_PER_ELEMENT
+}
+
+/** Gathers token counts. */
+export class CountSink implements Sink<Uint32Array, number[]> {
+  readonly #counts: number[]
+
+  constructor(total: number) {
+    this.#counts = new Array(total)
+  }
+
+  take(counts: Uint32Array, start: number, at: number, count: number): void {
+    for (let row = 0; row < count; row++) this.#counts[at + row] = counts[start + row]!
+  }
+
+  finish(): number[] {
+    return this.#counts
+  }
+}

@@ -1,0 +1,196 @@
+/** What users pass in and get back. Types only: nothing here runs. */
+
+/** The stable names of everything that can go wrong. docs/errors.md explains each. */
+export type ErrorCode =
+  | 'ERR_INVALID_ARGUMENT'
+  | 'ERR_MODEL_NOT_FOUND'
+  | 'ERR_MODEL_FILE'
+  | 'ERR_MODEL_UNSUPPORTED'
+  | 'ERR_TOKENIZER'
+  | 'ERR_TEXT_TOO_LONG'
+  | 'ERR_PROMPT'
+  | 'ERR_DEVICE'
+  | 'ERR_UNSUPPORTED'
+  | 'ERR_NOT_FINITE'
+  | 'ERR_MEMORY'
+  | 'ERR_DISPOSED'
+  | 'ERR_INTERNAL'
+  | 'ERR_BINDING'
+  | 'ERR_SETTINGS'
+
+/** Where a model computes. A backend or device that this build does not have is refused with a reason, never replaced. */
+export interface LoadOptions {
+  /**
+   * What executes the model. `native` is this library's own CPU kernels.
+   * @default 'native'
+   */
+  backend?: 'native' | 'candle' | 'onnx'
+  /**
+   * The processor to compute on, or several of them.
+   * @default 'auto'
+   */
+  device?: Device | readonly Device[]
+  /**
+   * The number format of the weights. `f32` repeats the reference implementation to about six digits.
+   * @default 'auto'
+   */
+  dtype?: 'auto' | 'f32' | 'bf16' | 'f16' | 'int8'
+  /**
+   * How many threads compute, 1 to 1024. Vectors do not depend on it.
+   * @default the physical cores that this process may use
+   */
+  threads?: number
+  /**
+   * The most tokens of one text that are read, special tokens included. It can only be lower than the model's own limit.
+   * @default the model's own limit
+   */
+  maxLength?: number
+  /**
+   * How token vectors become one vector, where the model's files are silent or wrong about it: `mean`, `cls`, `max`, `last`.
+   * @default as the model's files say
+   */
+  pooling?: string
+  /** Stops waiting for the model: the promise rejects with the signal's reason. */
+  signal?: AbortSignal
+}
+
+/** A processor: the best one that works, the CPU, a CUDA device, or Apple's GPU. */
+export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}` | 'metal'
+
+/** The forms a vector can take. */
+export type OutputName = 'float32' | 'matrix' | 'array'
+
+/** How texts become vectors. */
+export interface EmbedOptions<Output extends OutputName = OutputName> {
+  /**
+   * What to put before each text: the name of one of the model's prompts (see `info.prompts`), or a text of your own.
+   * In `embedQuery` and `embedDocument` it replaces the model's prompt.
+   * @default none
+   */
+  prompt?: string | { readonly text: string }
+  /**
+   * Keeps the first so many numbers of each vector, for models trained to be cut (Matryoshka). 1 to `info.dims`.
+   * @default info.dims
+   */
+  dimensions?: number
+  /**
+   * Whether vectors are scaled to length 1.
+   * @default as the model's own pipeline does, see `info.normalizes`
+   */
+  normalize?: boolean
+  /**
+   * `float32`: a Float32Array a text, each with its own buffer. `matrix`: one Float32Array for all texts, row after row.
+   * `array`: a plain array of numbers a text.
+   * @default 'float32'
+   */
+  output?: Output
+  /**
+   * What to do with a text of more than `info.maxLength` tokens: cut it, or fail with ERR_TEXT_TOO_LONG.
+   * @default 'truncate'
+   */
+  onOverflow?: 'truncate' | 'error'
+  /**
+   * The side that is cut off.
+   * @default 'right'
+   */
+  truncationSide?: 'right' | 'left'
+  /** Stops the call: the promise rejects with the signal's reason at once, and work that has not begun is dropped. */
+  signal?: AbortSignal
+  /** Called after each part of a large call. What it throws rejects the call. */
+  onProgress?: (progress: Progress) => void
+}
+
+/** How far a call has come, in texts. */
+export interface Progress {
+  /** Texts that are embedded. */
+  readonly done: number
+  /** All texts of the call. */
+  readonly total: number
+}
+
+/** The options of `countTokens`. */
+export interface CountOptions {
+  /** Stops the call: the promise rejects with the signal's reason. */
+  signal?: AbortSignal
+}
+
+/** The options of `topK`. */
+export interface SearchOptions {
+  /** Stops the search: the promise rejects with the signal's reason. */
+  signal?: AbortSignal
+}
+
+/** What a call cost. Not enumerable, so that it shows neither in JSON nor in comparisons. */
+export interface Usage {
+  /** Tokens computed, special ones included, after truncation. */
+  readonly tokens: number
+  /** The texts that were cut: their indices in the call, ascending. */
+  readonly truncated: readonly number[]
+}
+
+/** A result that says what it cost. */
+export type WithUsage<Result> = Result & { readonly usage: Usage }
+
+/** All vectors of a call in one Float32Array, row after row: row `i` is `subarray(i * dims, (i + 1) * dims)`. */
+export interface Matrix extends Float32Array {
+  /** How many vectors. */
+  readonly rows: number
+  /** Numbers in each vector. */
+  readonly dims: number
+}
+
+/** What one text gives, by `output`. */
+export interface Single {
+  float32: WithUsage<Float32Array>
+  matrix: WithUsage<Matrix>
+  array: WithUsage<number[]>
+}
+
+/** What an array of texts gives, by `output`, in the order of the texts. */
+export interface Several {
+  float32: WithUsage<Float32Array[]>
+  matrix: WithUsage<Matrix>
+  array: WithUsage<number[][]>
+}
+
+/** One row found by `topK`. */
+export interface Match {
+  /** The row's index in the vectors that were searched. */
+  readonly index: number
+  /** Cosine similarity with the query, -1 to 1. */
+  readonly score: number
+}
+
+/** What is known about a loaded model. */
+export interface ModelInfo {
+  /** The folder or name that was asked for. */
+  readonly model: string
+  /** The architecture's name, as in the model's config.json. */
+  readonly architecture: string
+  /** Numbers in a vector. */
+  readonly dims: number
+  /** The most tokens of one text that are read, special ones included. */
+  readonly maxLength: number
+  /** How token vectors become one vector. */
+  readonly pooling: string
+  /** The model's own prompts, by name. */
+  readonly prompts: Readonly<Record<string, string>>
+  /** Whether the model's own pipeline scales vectors to length 1. */
+  readonly normalizes: boolean
+  /** What executes the model. */
+  readonly backend: string
+  /** The processor in use. */
+  readonly device: string
+  /** Why that processor. */
+  readonly deviceReason: string
+  /** The number format of the weights in use. */
+  readonly dtype: string
+  /** The instruction set in use. */
+  readonly kernel: string
+  /** How many threads compute. */
+  readonly threads: number
+  /** Whether the same text gives the same bits in any batch. */
+  readonly batchInvariant: boolean
+  /** A short hash of everything that changes vectors. Keep it beside an index: if it differs, embed again. */
+  readonly fingerprint: string
+}

@@ -1,0 +1,119 @@
+// Tests of the scripts' pure parts. Node's own runner, as they must hold before anything is installed.
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+
+import { closing, fromCargo, fromTap, fromVitest, none, plus, said } from './counts.mjs'
+import { isStale } from './install.mjs'
+import { cacheFolder } from './model.mjs'
+import { describe, missing } from './prerequisites.mjs'
+import { StepFailed, run } from './steps.mjs'
+
+const complete = {
+  node: 'v20.20.2',
+  npm: '10.8.0',
+  cargo: 'cargo 1.95.0',
+  rustc: 'rustc 1.95.0 (f2d3ce0bd 2026-03-21)',
+  compiler: 'cc',
+  python: 'python3',
+  pip: 'pip 23.2',
+  manager: 'apt',
+}
+
+test('a complete machine lacks nothing', () => {
+  assert.deepEqual(missing(complete, { python: true }), [])
+})
+
+for (const [what, change, remedy] of [
+  ['Node ≥ 20 (this is v18.1.0)', { node: 'v18.1.0' }, /nodejs\.org/],
+  ['npm', { npm: undefined }, /nodejs\.org/],
+  ['Rust ≥ 1.88 (cargo and rustc)', { rustc: undefined }, /rustup\.rs/],
+  ['Rust ≥ 1.88 (this is rustc 1.87.0)', { rustc: 'rustc 1.87.0' }, /rustup update/],
+  ['a C compiler and linker', { compiler: undefined }, /apt-get install -y build-essential/],
+  ['a C compiler and linker', { compiler: undefined, manager: 'brew' }, /xcode-select/],
+  ['python3 (fetches the model)', { python: undefined, manager: 'dnf' }, /dnf install -y python3/],
+  ['pip for python3 (fetches the model)', { pip: undefined }, /python3-pip/],
+]) {
+  test(`what is missing is named: ${what} on ${change.manager ?? 'apt'}`, () => {
+    const lacks = missing({ ...complete, ...change }, { python: true })
+    assert.equal(lacks.length, 1)
+    assert.equal(lacks[0].what, what)
+    assert.match(lacks[0].remedy, remedy)
+    assert.match(describe(lacks), / is missing → /)
+  })
+}
+
+test('everything that is missing is named at once', () => {
+  assert.equal(missing({ node: 'v18.0.0', manager: 'winget' }, { python: true }).length, 4)
+})
+
+test('python is asked for only where it is wanted', () => {
+  assert.deepEqual(missing({ ...complete, python: undefined, pip: undefined }), [])
+})
+
+test('a newer Rust is recent enough', () => {
+  assert.deepEqual(missing({ ...complete, rustc: 'rustc 2.0.0' }), [])
+})
+
+test('node_modules is stale where it is absent or older than the lock file', () => {
+  assert.deepEqual([isStale(5, undefined), isStale(5, 4), isStale(5, 5), isStale(5, 6)], [true, true, false, false])
+})
+
+test('the cache follows the setting, then the system', () => {
+  const folder = (env, platform) => cacheFolder(env, platform, 'home')
+  assert.equal(folder({ EMBED_NATIVE_CACHE: 'here', XDG_CACHE_HOME: 'xdg' }, 'linux'), 'here')
+  assert.equal(folder({ XDG_CACHE_HOME: 'xdg' }, 'linux'), join('xdg', 'embed-native'))
+  assert.equal(folder({}, 'linux'), join('home', '.cache', 'embed-native'))
+  assert.equal(folder({}, 'darwin'), join('home', 'Library', 'Caches', 'embed-native'))
+  assert.equal(folder({ LOCALAPPDATA: 'local' }, 'win32'), join('local', 'embed-native'))
+})
+
+test('cargo: each binary is counted', () => {
+  const output = [
+    'test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s',
+    'test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s',
+  ].join('\n')
+  assert.deepEqual(fromCargo(output), { passed: 15, failed: 2, skipped: 1 })
+  assert.deepEqual(fromCargo('error: could not compile'), none)
+})
+
+test('node: the closing comments are counted', () => {
+  assert.deepEqual(fromTap('# tests 3\n# pass 2\n# fail 1\n# skipped 0\n'), { passed: 2, failed: 1, skipped: 0 })
+})
+
+test('vitest: a file that did not load is a failure', () => {
+  const report = {
+    numPassedTests: 4,
+    numFailedTests: 0,
+    numPendingTests: 1,
+    testResults: [
+      { status: 'failed', assertionResults: [] },
+      { status: 'passed', assertionResults: [{}] },
+    ],
+  }
+  assert.deepEqual(fromVitest(report), { passed: 4, failed: 1, skipped: 1 })
+})
+
+test('the closing line', () => {
+  assert.equal(
+    closing(plus({ passed: 1, failed: 0, skipped: 0 }, { passed: 2, failed: 1, skipped: 0 })),
+    '3 passed, 1 failed',
+  )
+  assert.equal(closing({ passed: 1, failed: 0, skipped: 2 }), '1 passed, 0 failed')
+  assert.equal(said({ passed: 1, failed: 0, skipped: 2 }), '1 passed, 2 skipped')
+})
+
+test('a failing command rejects with all that it printed', async () => {
+  const words = ['-e', 'console.log("out"); console.error("err"); process.exit(3)']
+  await assert.rejects(run(process.execPath, words), (error) => {
+    assert.ok(error instanceof StepFailed)
+    assert.match(error.message, /code 3/)
+    assert.match(error.output, /out/)
+    assert.match(error.output, /err/)
+    return true
+  })
+})
+
+test('a program that is not there rejects with its name', async () => {
+  await assert.rejects(run('no-such-program', []), /no-such-program/)
+})

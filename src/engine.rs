@@ -1,0 +1,114 @@
+//! Jobs in, settled jobs out.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use engine::{Embedder, Request, Ticket};
+use napi::bindgen_prelude::{Either3, FnArgs, Function, Uint32Array};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Status};
+use napi_derive::napi;
+
+use crate::model::Model;
+use crate::options::{EmbedOptions, LoadOptions};
+use crate::settled::{Fault, Rows, Value};
+
+/// The arguments of `settle`: job, fault, value.
+type Settled = (u32, Option<Fault>, Option<Value>);
+type Settle = ThreadsafeFunction<Settled, (), FnArgs<Settled>, Status, false, true>;
+
+/// The way in, and the one way out, of one JavaScript environment.
+#[napi]
+pub struct Engine {
+    out: Arc<Out>,
+}
+
+/// Called from any thread.
+struct Out {
+    settle: RwLock<Settle>,
+    tickets: Mutex<HashMap<u32, Ticket>>,
+}
+
+impl Out {
+    fn tickets(&self) -> MutexGuard<'_, HashMap<u32, Ticket>> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a job's end to JavaScript. An environment that is going away takes nothing, and needs nothing.
+    fn settle(&self, job: u32, outcome: Result<Value, engine::Error>) {
+        self.tickets().remove(&job);
+        let (fault, value) = match outcome {
+            Ok(value) => (None, Some(value)),
+            Err(engine::Error::Cancelled) => return,
+            Err(error) => (Some(error.into()), None),
+        };
+        let settle = self.settle.read().unwrap_or_else(PoisonError::into_inner);
+        settle.call((job, fault, value), ThreadsafeFunctionCallMode::NonBlocking);
+    }
+}
+
+#[napi]
+impl Engine {
+    /// `settle(job, fault, value)` runs on this thread once for every job that ends; cancelled jobs do not.
+    #[napi(constructor)]
+    pub fn new(settle: Function<'_, FnArgs<Settled>, ()>) -> napi::Result<Self> {
+        let settle = settle
+            .build_threadsafe_function::<Settled>()
+            .weak::<true>()
+            .callee_handled::<false>()
+            .build_callback(|context| Ok(FnArgs::from(context.value)))?;
+        Ok(Self { out: Arc::new(Out { settle: RwLock::new(settle), tickets: Mutex::default() }) })
+    }
+
+    /// Opens a model folder; settles with a `Model`.
+    #[napi]
+    pub fn load(&self, job: u32, folder: String, options: LoadOptions) {
+        let out = self.out.clone();
+        engine::spawn(move || {
+            let loaded = engine::contained(|| Embedder::load(&folder, &options.into()));
+            out.settle(job, loaded.map(|embedder| Either3::A(Model::new(embedder))));
+        });
+    }
+
+    /// Embeds texts, which share options; settles with `Rows`.
+    #[napi]
+    pub fn embed(&self, job: u32, model: &Model, texts: Vec<String>, options: EmbedOptions) {
+        let Some(embedder) = model.embedder() else { return self.disposed(job) };
+        let out = self.out.clone();
+        let request = Request { texts, settings: options.into(), ticket: Ticket::default() };
+        self.out.tickets().insert(job, request.ticket.clone());
+        embedder.embed(request, move |rows| {
+            out.settle(job, rows.map(|rows| Either3::B(Rows::from(rows))));
+        });
+    }
+
+    /// Counts tokens; settles with one number a text.
+    #[napi]
+    pub fn count(&self, job: u32, model: &Model, texts: Vec<String>) {
+        let Some(embedder) = model.embedder() else { return self.disposed(job) };
+        let out = self.out.clone();
+        embedder.count(texts, move |counts| {
+            out.settle(job, counts.map(|counts| Either3::C(Uint32Array::new(counts))));
+        });
+    }
+
+    /// Drops what has not begun of a job, which then does not settle. Unknown jobs are ignored.
+    #[napi]
+    pub fn cancel(&self, job: u32) {
+        if let Some(ticket) = self.out.tickets().remove(&job) {
+            ticket.cancel();
+        }
+    }
+
+    /// While `active`, the event loop stays alive for what this engine has to say.
+    #[napi]
+    #[expect(deprecated, reason = "a clone of the function would keep the loop alive, but cannot let it go")]
+    pub fn hold(&self, env: Env, active: bool) -> napi::Result<()> {
+        let mut settle = self.out.settle.write().unwrap_or_else(PoisonError::into_inner);
+        if active { settle.refer(&env) } else { settle.unref(&env) }
+    }
+
+    fn disposed(&self, job: u32) {
+        self.out.settle(job, Err(engine::Error::Disposed));
+    }
+}

@@ -1,0 +1,69 @@
+//! Results and faults as JavaScript gets them.
+
+use napi::bindgen_prelude::{Either3, Float32Array, Uint32Array};
+use napi_derive::napi;
+
+use crate::model::Model;
+
+/// A fault of a whole job.
+#[napi(object)]
+pub struct Fault {
+    /// Stable code.
+    pub code: String,
+    /// What was expected, what came, what to do.
+    pub message: String,
+}
+
+/// A fault of one text.
+#[napi(object)]
+pub struct RowFault {
+    /// Which text of the job.
+    pub row: u32,
+    /// Stable code.
+    pub code: String,
+    /// What was expected, what came, what to do.
+    pub message: String,
+}
+
+/// The vectors of a job.
+#[napi(object)]
+pub struct Rows {
+    /// `[texts, dims]`, row-major; rows with a fault are zero.
+    pub matrix: Float32Array,
+    /// Width of a row.
+    pub dims: u32,
+    /// Tokens computed for each text.
+    pub tokens: Uint32Array,
+    /// Texts that were cut.
+    pub truncated: Uint32Array,
+    /// Texts that failed by themselves.
+    pub faults: Vec<RowFault>,
+}
+
+/// What a job may end with, besides a fault.
+pub(crate) type Value = Either3<Model, Rows, Uint32Array>;
+
+impl From<engine::Error> for Fault {
+    fn from(error: engine::Error) -> Self {
+        Self { code: error.code().into(), message: error.to_string() }
+    }
+}
+
+impl From<engine::RowFault> for RowFault {
+    fn from(fault: engine::RowFault) -> Self {
+        let Fault { code, message } = fault.error.into();
+        Self { row: fault.row as u32, code, message }
+    }
+}
+
+impl From<engine::Rows> for Rows {
+    fn from(rows: engine::Rows) -> Self {
+        Self {
+            matrix: Float32Array::new(rows.matrix),
+            dims: rows.dims as u32,
+            tokens: Uint32Array::new(rows.tokens),
+            truncated: Uint32Array::new(rows.truncated),
+            faults: rows.faults.into_iter().map(RowFault::from).collect(),
+        }
+    }
+}
