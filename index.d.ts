@@ -67,3 +67,10 @@ export declare function similarity(a: Float32Array, b: Float32Array): number;
  * @throws ERR_INVALID_ARGUMENT (TypeError or RangeError), ERR_BINDING
  */
 export declare function topK(query: Float32Array, vectors: Float32Array | readonly Float32Array[], k: number, options?: SearchOptions): Promise<Match[]>;
+/**
+ * The instruction sets that this machine can run, slowest first. A model uses the last one, unless the environment
+ * variable EMBED_NATIVE_ISA names another when the first model is loaded. Vectors differ between them in the last bits.
+ *
+ * @throws ERR_BINDING
+ */
+export declare function kernels(): string[];

@@ -13,10 +13,12 @@
  * Every promise rejects with an error that has a `code`: a `ModelError`, or a `TypeError` or `RangeError` with
  * ERR_INVALID_ARGUMENT for wrong arguments; after an abort, with the signal's reason. See docs/errors.md.
  */
+import { binding } from './lib/binding.js'
 import { describe } from './lib/describe.js'
 import { argumentError } from './lib/errors.js'
 import { type Handle, load } from './lib/handle.js'
 import { countTokens, embed, readLoadOptions } from './lib/requests.js'
+import { nextTurn } from './lib/turns.js'
 import type {
   CountOptions,
   EmbedOptions,
@@ -179,8 +181,10 @@ export class Embedder {
     define(Symbol.dispose, function () {
       this.dispose()
     })
-    define(Symbol.asyncDispose, function () {
-      return this.#handle.dispose()
+    define(Symbol.asyncDispose, async function () {
+      await this.#handle.dispose()
+      // The promises of the last calls settle before this one does.
+      await nextTurn()
     })
   }
 }
@@ -209,4 +213,14 @@ export async function topK(
   options?: SearchOptions,
 ): Promise<Match[]> {
   return search.topK(query, vectors, k, options)
+}
+
+/**
+ * The instruction sets that this machine can run, slowest first. A model uses the last one, unless the environment
+ * variable EMBED_NATIVE_ISA names another when the first model is loaded. Vectors differ between them in the last bits.
+ *
+ * @throws ERR_BINDING
+ */
+export function kernels(): string[] {
+  return binding().kernels()
 }

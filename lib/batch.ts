@@ -39,7 +39,11 @@ const open = new Map<string, Stream>()
 
 /** Starts a call. It leaves with the others of this turn. */
 export function submit(call: AnyCall, errand: Errand): void {
-  if (fitsOneJob(call.texts)) return join(call, errand)
+  if (fitsOneJob(call.texts)) join(call, errand)
+  else travelAlone(call, errand)
+}
+
+function travelAlone(call: AnyCall, errand: Errand): void {
   const stream = new Stream(errand)
   stream.add(call)
   queueMicrotask(() => stream.pump())
@@ -108,14 +112,13 @@ class Shipment {
 
   /** Hands the rows to the calls. A row's own fault fails its call and no other. */
   deliver(error: Error | null, outcome: Outcome): void {
-    if (error) return this.#fail(error)
-    const batch = outcome as Batch
-    if ('faults' in batch) for (const fault of batch.faults) this.#failRow(fault.row, fromFault(fault))
-    for (const { call, start, at, count } of this.parts) call.take(batch, start, at, count)
+    if (error) for (const { call } of this.parts) call.fail(error)
+    else this.#deliver(outcome as Batch)
   }
 
-  #fail(error: Error): void {
-    for (const { call } of this.parts) call.fail(error)
+  #deliver(batch: Batch): void {
+    if ('faults' in batch) for (const fault of batch.faults) this.#failRow(fault.row, fromFault(fault))
+    for (const { call, start, at, count } of this.parts) call.take(batch, start, at, count)
   }
 
   #failRow(row: number, error: Error): void {

@@ -55,17 +55,21 @@ export class Call<Batch, Result> {
     if (this.#ended) return
     try {
       this.#sink.take(batch, start, at, count)
+      this.#advance(count)
     } catch (thrown) {
-      return this.fail(fromAllocation(thrown, this.texts.length))
+      this.fail(fromAllocation(thrown, this.texts.length))
     }
-    this.#done += count
-    this.#report()
-    if (this.#done === this.texts.length) this.#succeed()
   }
 
   /** Rejects, if the call has not ended. */
   fail(reason: unknown): void {
     if (this.#end()) this.#reject(reason)
+  }
+
+  #advance(count: number): void {
+    this.#done += count
+    this.#report()
+    if (this.#done === this.texts.length) this.#succeed()
   }
 
   #report(): void {

@@ -74,9 +74,9 @@ export const word: Check = (name, value) => {
 
 /** A word, or an array of words. */
 export const words: Check = (name, value) => {
-  if (!Array.isArray(value)) return word(name, value)
-  if (value.length === 0) throw argumentError(`${name} must name at least one, got an empty array`)
-  for (let index = 0; index < value.length; index++) word(`${name}[${index}]`, value[index])
+  if (!Array.isArray(value)) word(name, value)
+  else if (value.length === 0) throw argumentError(`${name} must name at least one, got an empty array`)
+  else for (let index = 0; index < value.length; index++) word(`${name}[${index}]`, value[index])
 }
 
 /** true or false. */

@@ -16,12 +16,17 @@ export function copyTexts(call: string, texts: unknown): unknown[] {
     throw argumentError(`${call}: expected a string or an array of strings, got ${describe(texts)}`)
   }
   const { length } = texts
-  if (!(length <= MAX_TEXTS)) {
+  if (!(length >= 0 && length <= MAX_TEXTS)) {
     const message = `${call}: expected at most ${MAX_TEXTS} texts, got ${length}. Make several calls of them.`
     throw argumentError(message, RangeError)
   }
-  const copy: unknown[] = []
-  for (let index = 0; index < length; index++) copy.push(texts[index])
+  return texts.constructor === Array ? Array.prototype.slice.call(texts, 0, length) : copyOneByOne(texts, length)
+}
+
+/** For arrays of other kinds, whose methods may be anybody's. */
+function copyOneByOne(texts: readonly unknown[], length: number): unknown[] {
+  const copy = new Array<unknown>(length)
+  for (let index = 0; index < length; index++) copy[index] = texts[index]
   return copy
 }
 

@@ -41,12 +41,13 @@ export interface LoadOptions {
    */
   threads?: number
   /**
-   * The most tokens of one text that are read, special tokens included. It can only be lower than the model's own limit.
-   * @default the model's own limit
+   * The most tokens of one text that are read, special tokens included: 1 to the number of positions the model has.
+   * @default as the model's files say
    */
   maxLength?: number
   /**
-   * How token vectors become one vector, where the model's files are silent or wrong about it: `mean`, `cls`, `max`, `last`.
+   * How token vectors become one vector, where the model's files are silent or wrong about it: `mean`,
+   * `cls`, `max`, `lasttoken`, `mean_sqrt_len_tokens`, `weightedmean`.
    * @default as the model's files say
    */
   pooling?: string

@@ -67,7 +67,7 @@ async function rustTests(env) {
 }
 
 async function scriptTests() {
-  const words = ['--test', '--test-reporter=tap', join('scripts', 'scripts.test.mjs')]
+  const words = ['--test', '--test-reporter=tap', join('scripts', 'tests.mjs')]
   await tests('scripts', () => run(node, words), fromTap)
 }
 

@@ -102,13 +102,17 @@ impl Engine {
 
     /// While `active`, the event loop stays alive for what this engine has to say.
     #[napi]
-    #[expect(deprecated, reason = "a clone of the function would keep the loop alive, but cannot let it go")]
     pub fn hold(&self, env: Env, active: bool) -> napi::Result<()> {
-        let mut settle = self.out.settle.write().unwrap_or_else(PoisonError::into_inner);
-        if active { settle.refer(&env) } else { settle.unref(&env) }
+        hold(&self.out, &env, active)
     }
 
     fn disposed(&self, job: u32) {
         self.out.settle(job, Err(engine::Error::Disposed));
     }
+}
+
+#[expect(deprecated, reason = "clones keep the loop alive from birth to drop; this one must be able to let go")]
+fn hold(out: &Out, env: &Env, active: bool) -> napi::Result<()> {
+    let mut settle = out.settle.write().unwrap_or_else(PoisonError::into_inner);
+    if active { settle.refer(env) } else { settle.unref(env) }
 }

@@ -74,12 +74,12 @@ impl Embedder {
 
     /// Settings brought into numbers; a fault here is the whole call's.
     pub(crate) fn plan(&self, settings: &EmbedSettings) -> Result<Plan, Error> {
-        let most = self.backend.dims();
+        let most = self.info.dims;
         let dimensions = match settings.dimensions {
             Some(value) if value == 0 || value > most => {
                 return Err(Error::OutOfRange { name: "dimensions", value, least: 1, most });
             }
-            chosen => chosen.or(self.spec.truncate_dim).unwrap_or(most).min(most),
+            chosen => chosen.unwrap_or(most),
         };
         let normalize = settings.normalize.unwrap_or(self.spec.normalizes);
         Ok(Plan {
@@ -151,7 +151,7 @@ fn describe(folder: &str, parts: &Parts, threads: usize) -> Result<Info, Error> 
     Ok(Info {
         model: folder.into(),
         architecture: models::model_type(&spec.config)?.into(),
-        dims: parts.backend.dims(),
+        dims: spec.truncate_dim.map_or(parts.backend.dims(), |kept| kept.clamp(1, parts.backend.dims())),
         max_length: parts.max_length,
         pooling: spec.pooling.name(),
         prompts: spec.prompts.clone(),

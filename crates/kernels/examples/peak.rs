@@ -7,7 +7,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use kernels::{
-    Activation, Attention, Epilogue, HeadColumns, Kernels, Mask, Matrix, MatrixMut, Norm, RopeArgs, RopeStyle, Scratch,
+    Activation, Attention, Epilogue, HeadColumns, Kernels, Mask, Matrix, MatrixMut, Norm, RopeArgs,
+    RopeStyle, Scratch,
 };
 
 /// Inputs and outputs of the multiplies of a 384-wide encoder, and one of a 1024-wide.

@@ -53,7 +53,7 @@ mod tests {
     fn it_starts_on_a_line_and_keeps_its_memory() {
         let mut buffer = Aligned::default();
         assert_eq!(buffer.bytes(), 0);
-        for length in [0, 1, 100, 7, 1000] {
+        for length in [1, 0, 100, 7, 1000] {
             let numbers = buffer.first_mut(length);
             assert_eq!(numbers.len(), length);
             assert_eq!(numbers.as_ptr().addr() % ALIGNMENT, 0);

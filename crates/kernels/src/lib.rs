@@ -1,4 +1,26 @@
-//! kernels
+//! CPU arithmetic for transformer encoders, in `f32`.
+//!
+//! What it is: one table of kernels for each instruction set ([`Kernels`]), with the multiply, attention and the
+//! small ops around them. A table can be had only where it runs. Callers lend the memory, and one call is one
+//! thread's work. A row's result never depends on the other rows, bit for bit.
+//!
+//! What it is not: no tensors, no threads, no models, and no allocation but for packed weights and [`Scratch`].
+//!
+//! ```
+//! use kernels::{Activation, Epilogue, Kernels, Matrix, MatrixMut};
+//!
+//! let kernels = Kernels::best()?;
+//! // Two outputs of three inputs, as a checkpoint stores them.
+//! let weights = kernels.pack(2, 3, &[1.0, 0.0, -1.0, 0.5, 0.5, 0.5]);
+//! let x = [1.0, 2.0, 3.0];
+//! let mut y = [0.0; 2];
+//! let epilogue = Epilogue { bias: Some(&[0.5, 1.0]), activation: Some(Activation::Relu), ..Default::default() };
+//! kernels.gemm(Matrix::new(&x, 1, 3), &weights, MatrixMut::new(&mut y, 1, 2), epilogue);
+//! assert_eq!(y, [0.0, 4.0]);
+//! # Ok::<(), kernels::UnknownIsa>(())
+//! ```
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only the generic table is compiled"))]
+
 pub use gemm::Epilogue;
 pub use isa::{Kernels, UnknownIsa};
 pub use matrix::{Matrix, MatrixMut};
@@ -15,3 +37,5 @@ mod matrix;
 mod op;
 mod pack;
 mod simd;
+#[cfg(test)]
+mod testing;

@@ -60,7 +60,7 @@ impl Packed {
     }
 
     /// The panel that begins with output `first`, and all after it.
-    pub(crate) fn from_row(&self, first: usize) -> &[f32] {
+    pub(crate) fn panels_from(&self, first: usize) -> &[f32] {
         &self.data.as_slice()[first * self.columns..]
     }
 }
@@ -80,11 +80,16 @@ impl Layout {
     }
 }
 
+/// Inputs packed at a time, so that the part of the panel that is written stays in the first cache.
+const STEP: usize = 32;
+
 /// One panel from the rows it is made of, at most `width` of them.
 fn fill(panel: &mut [f32], width: usize, rows: &[f32], columns: usize) {
-    for (j, row) in rows.chunks_exact(columns).enumerate() {
-        for (k, &weight) in row.iter().enumerate() {
-            panel[k * width + j] = weight;
+    for (step, part) in panel.chunks_mut(STEP * width).enumerate() {
+        for (j, row) in rows.chunks_exact(columns).enumerate() {
+            for (target, &weight) in part[j..].iter_mut().step_by(width).zip(&row[step * STEP..]) {
+                *target = weight;
+            }
         }
     }
 }
@@ -97,7 +102,9 @@ mod tests {
 
     #[test]
     fn panels_are_full_but_for_the_last() {
-        for (rows, padded) in [(0, 0), (1, 2), (2, 2), (3, 4), (4, 4), (5, 6), (6, 6), (7, 8), (8, 8), (9, 10)] {
+        for (rows, padded) in
+            [(0, 0), (1, 2), (2, 2), (3, 4), (4, 4), (5, 6), (6, 6), (7, 8), (8, 8), (9, 10)]
+        {
             assert_eq!(LAYOUT.padded(rows), padded, "{rows} rows");
         }
     }
@@ -107,8 +114,8 @@ mod tests {
         let weights: Vec<f32> = (1..=15).map(|i| i as f32).collect();
         let packed = Packed::new(LAYOUT, 5, 3, &weights);
         assert_eq!((packed.rows(), packed.columns()), (5, 3));
-        assert_eq!(packed.from_row(0)[..12], [1., 4., 7., 10., 2., 5., 8., 11., 3., 6., 9., 12.]);
-        assert_eq!(packed.from_row(4)[..6], [13., 0., 14., 0., 15., 0.]);
+        assert_eq!(packed.panels_from(0)[..12], [1., 4., 7., 10., 2., 5., 8., 11., 3., 6., 9., 12.]);
+        assert_eq!(packed.panels_from(4)[..6], [13., 0., 14., 0., 15., 0.]);
         assert!(packed.bytes() >= 18 * 4);
     }
 }

@@ -58,6 +58,8 @@ pub(crate) trait Isa: Copy {
     fn square(self) -> Self::Square;
     /// Rows become columns.
     fn transpose(self, square: Self::Square) -> Self::Square;
+    /// Asks for the cache line of `p`, which need not be valid, into the second cache.
+    fn prefetch(self, p: *const f32);
     /// The register blocks of the multiply.
     fn tiles(self) -> &'static Tiles;
 }

@@ -14,7 +14,7 @@
 //!    no piece of its vocabulary has anything before a space mark: merges never
 //!    join what no piece joins.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use serde_json::to_value;
 use tokenizers::models::ModelWrapper;
@@ -23,14 +23,17 @@ use tokenizers::{AddedToken, OffsetReferential, OffsetType, PreTokenizedString, 
 use crate::Side;
 use crate::locality::{normalizer_is_local, pre_tokenizer_is_local};
 
-/// Characters that may stand after a barrier.
-const AFTER: [char; 9] = [' ', '\n', '\t', '\u{3000}', ',', '.', '，', '。', '、'];
+/// Characters that may stand after a barrier; `中` stands for all ideographs.
+const AFTER: [char; 10] = [' ', '\n', '\t', '\u{3000}', ',', '.', '，', '。', '、', '中'];
 
-/// One probe for each kind of character before a barrier: letters, digits, all else.
-const BEFORE: [char; 3] = ['x', '1', '!'];
+/// One probe for each kind of character before a barrier: letters, ideographs, digits, all else.
+const BEFORE: [char; 4] = ['x', '中', '1', '!'];
 
 /// What may follow: a barrier must hold before all of them.
 const FOLLOWING: [&str; 5] = ["y", "1", "!", " y", ""];
+
+/// One script, one category, no normalization: the oldest block of them.
+const IDEOGRAPHS: RangeInclusive<char> = '一'..='鿋';
 
 /// Bytes beside the cut that are never trusted: half a grapheme, a run of combining marks.
 const LEAST_MARGIN: usize = 64;
@@ -87,7 +90,7 @@ impl Barriers {
     }
 
     fn between(&self, before: char, after: char) -> bool {
-        let Some(column) = AFTER.iter().position(|&known| known == after) else { return false };
+        let Some(column) = column(after) else { return false };
         match kind(before) {
             Kind::Space => false,
             Kind::Known(row) => self.holds[row][column],
@@ -101,11 +104,17 @@ pub(crate) fn boundary(text: &str, at: usize) -> usize {
     (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
+/// Index in [`AFTER`].
+fn column(after: char) -> Option<usize> {
+    let known = if IDEOGRAPHS.contains(&after) { '中' } else { after };
+    AFTER.iter().position(|&column| column == known)
+}
+
 enum Kind {
     Space,
     /// Index in [`BEFORE`].
     Known(usize),
-    /// Anything: what holds for all three holds for it.
+    /// Anything: what holds for all kinds holds for it.
     Unknown,
 }
 
@@ -115,9 +124,10 @@ fn kind(character: char) -> Kind {
         '\u{2581}' => Kind::Space,
         _ if character.is_whitespace() => Kind::Space,
         'a'..='z' | 'A'..='Z' | 'À'..='Ö' | 'Ø'..='ö' | 'ø'..='ʯ' | 'А'..='я' => Kind::Known(0),
-        'ぁ'..='ゖ' | 'ァ'..='ヺ' | '一'..='鿋' | '가'..='힣' => Kind::Known(0),
-        '0'..='9' => Kind::Known(1),
-        '!'..='~' => Kind::Known(2),
+        'ぁ'..='ゖ' | 'ァ'..='ヺ' | '가'..='힣' => Kind::Known(0),
+        _ if IDEOGRAPHS.contains(&character) => Kind::Known(1),
+        '0'..='9' => Kind::Known(2),
+        '!'..='~' => Kind::Known(3),
         _ => Kind::Unknown,
     }
 }
@@ -126,7 +136,7 @@ fn kind(character: char) -> Kind {
 fn reaches_over_a_barrier(token: &AddedToken) -> bool {
     let characters = token.content.chars();
     characters.clone().zip(characters.skip(1)).any(|(before, after)| {
-        let spaced = after == '\u{2581}' || AFTER.contains(&after);
+        let spaced = after == '\u{2581}' || column(after).is_some();
         spaced && !matches!(kind(before), Kind::Space)
     })
 }
@@ -184,4 +194,69 @@ fn space_mark(tokenizer: &tokenizers::Tokenizer) -> Option<char> {
 /// Whether marks stand only at a piece's beginning.
 fn starts_with_marks(piece: &str, mark: char) -> bool {
     !piece.trim_start_matches(mark).contains(mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn tokenizer(model: &str) -> tokenizers::Tokenizer {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        tokenizers::Tokenizer::from_file(data.join(model).join("tokenizer.json")).unwrap()
+    }
+
+    /// Where `between` finds barriers in a text.
+    fn places(model: &str, text: &str) -> Vec<usize> {
+        Barriers::of(&tokenizer(model)).unwrap().places(text).collect()
+    }
+
+    #[test]
+    fn each_kind_of_tokenizer_has_its_barriers() {
+        let cases: [(&str, &[usize]); 6] = [
+            ("bert-cls-prompts", &[1, 5, 6, 10, 16, 18, 21, 24]),
+            ("modernbert-mean", &[1, 5, 6, 10, 16, 24]),
+            // Its expression joins punctuation and the line break after it.
+            ("qwen3-last", &[1, 5, 10, 16, 24]),
+            // A line break is made a space by the normalizer; words are split at spaces only.
+            ("xlmr-cls", &[1, 6, 10, 16]),
+            ("mistral-last", &[1, 10, 16]),
+            ("gemma3-embedding", &[1, 10, 16]),
+        ];
+        for (model, want) in cases {
+            assert_eq!(places(model, "a dog,\nthe  cat! \n北京。x"), want, "{model}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_part_leaves_no_barriers() {
+        let mut tokenizer = tokenizer("bert-cls-prompts");
+        let by_length = tokenizers::pre_tokenizers::fixed_length::FixedLength { length: 5 };
+        tokenizer.with_pre_tokenizer(Some(by_length));
+        assert_eq!(Barriers::of(&tokenizer), None);
+    }
+
+    #[test]
+    fn an_added_token_over_a_space_leaves_no_barriers() {
+        let mut tokenizer = tokenizer("bert-cls-prompts");
+        tokenizer.add_tokens([AddedToken::from("New York", false)]).unwrap();
+        assert_eq!(Barriers::of(&tokenizer), None);
+    }
+
+    #[test]
+    fn a_piece_over_a_space_leaves_no_barriers() {
+        assert!(starts_with_marks("▁▁▁dog", '▁'));
+        assert!(!starts_with_marks("▁a▁dog", '▁'));
+        assert!(!starts_with_marks("dog▁", '▁'));
+    }
+
+    #[test]
+    fn the_cut_is_never_trusted() {
+        let barriers = Barriers::of(&tokenizer("bert-cls-prompts")).unwrap();
+        let window = "dog ".repeat(100);
+        assert_eq!(barriers.trusted(&window, Side::Right), Some(0..323));
+        assert_eq!(barriers.trusted(&window, Side::Left), Some(75..400));
+        assert_eq!(barriers.trusted("dog dog dog", Side::Right), None);
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::Breach;
 use crate::files::File;
-use crate::source::{find_word, mask_rust};
+use crate::source::mask_rust;
 
 /// A folder, and the file in which each of its members must be named.
 pub struct List {
@@ -10,44 +10,45 @@ pub struct List {
     pub folder: &'static str,
     /// Files of the folder that are no members.
     pub except: &'static [&'static str],
-    /// Where the list may stand: the first of these files that exists.
-    pub lists: &'static [&'static str],
+    /// The file with the list.
+    pub file: &'static str,
+    /// How the list's first line begins; its last is the next that begins with a closing brace or bracket.
+    pub opening: &'static str,
 }
 
 /// The lists of this repository.
 pub const LISTS: &[List] = &[
-    List { folder: "crates/models/src/", except: &["lib"], lists: &["crates/models/src/lib.rs"] },
+    List {
+        folder: "crates/models/src/",
+        except: &["lib"],
+        file: "crates/models/src/lib.rs",
+        opening: "architectures! {",
+    },
     List {
         folder: "crates/kernels/src/isa/",
         except: &["mod"],
-        lists: &["crates/kernels/src/isa/mod.rs", "crates/kernels/src/isa.rs", "crates/kernels/src/lib.rs"],
+        file: "crates/kernels/src/isa/mod.rs",
+        opening: "const TABLES:",
     },
 ];
 
 /// Members without a word, and words without a member.
 pub fn check(files: &[File], list: &List) -> Vec<Breach> {
-    let members = members(files, list);
-    let found = list.lists.iter().find_map(|path| files.iter().find(|file| file.path == *path));
-    let Some(named_in) = found else {
+    let text = files.iter().find(|file| file.path == list.file).map(|file| mask_rust(&file.text));
+    let Some(words) = text.as_deref().and_then(|text| first_words(text, list.opening)) else {
         return vec![Breach::new(
-            list.folder,
-            format!("its list {} is not there", list.lists[0]),
-            "write it",
+            list.file,
+            format!("has no list `{}`", list.opening),
+            "write it: one member a line",
         )];
     };
-    let code = mask_rust(&named_in.text);
-    let invocation = macro_list(&code);
-    let unnamed = members.iter().filter(|member| find_word(invocation.unwrap_or(&code), member).is_empty());
-    let mut breaches: Vec<Breach> = unnamed.map(|member| unnamed_member(list, named_in, member)).collect();
-    let words = invocation.map(first_words).unwrap_or_default();
-    breaches.extend(words.iter().filter(|word| !members.contains(word)).map(|word| {
-        Breach::new(
-            &named_in.path,
-            format!("`{word}` has no file in {}", list.folder),
-            "write the file or remove the word",
-        )
-    }));
-    breaches
+    let members = members(files, list);
+    let unnamed = members.iter().filter(|member| !words.contains(member));
+    let empty = words.iter().filter(|word| !members.contains(word));
+    unnamed
+        .map(|member| unnamed_member(list, member))
+        .chain(empty.map(|word| empty_word(list, word)))
+        .collect()
 }
 
 /// Names of the folder's files and folders, as they would be named in Rust.
@@ -61,46 +62,36 @@ fn members(files: &[File], list: &List) -> Vec<String> {
     names
 }
 
-fn unnamed_member(list: &List, named_in: &File, member: &str) -> Breach {
+fn unnamed_member(list: &List, member: &str) -> Breach {
     Breach::new(
         format!("{}{member}.rs", list.folder),
-        format!("is not in the list of {}", named_in.path),
+        format!("is not in the list `{}` of {}", list.opening, list.file),
         "add one line to the list, or remove the file",
     )
 }
 
-/// The body of the list's macro: the first `name! { … }` that stands at the beginning of a line.
-fn macro_list(code: &str) -> Option<&str> {
-    let opens =
-        |line: &str| line.split_once("! {").is_some_and(|(name, _)| name != "macro_rules" && is_name(name));
-    let mut at = 0;
-    for line in code.split_inclusive('\n') {
-        if opens(line) && !line.starts_with("macro_rules") {
-            let brace = at + line.find('{')?;
-            return crate::functions::matching_brace(code, brace).map(|end| &code[brace + 1..end]);
-        }
-        at += line.len();
-    }
-    None
+fn empty_word(list: &List, word: &str) -> Breach {
+    let rule = format!("`{word}` has no file in {}", list.folder);
+    Breach::new(list.file, rule, "write the file, or remove the word")
 }
 
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_')
-}
-
-/// The word that each line of a macro list begins with.
-fn first_words(list: &str) -> Vec<String> {
-    let word =
-        |line: &str| line.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    list.lines().map(word).filter(|word| !word.is_empty()).collect()
+/// The word that each line of the list begins with; attributes are passed over.
+fn first_words(code: &str, opening: &str) -> Option<Vec<String>> {
+    let mut lines = code.lines().skip_while(|line| !line.starts_with(opening));
+    lines.next()?;
+    let body = lines.take_while(|line| !line.starts_with(['}', ']']));
+    let word = |line: &str| line.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    Some(body.map(word).filter(|word: &String| !word.is_empty()).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIST: List = List { folder: "zoo/src/", except: &["lib"], lists: &["zoo/src/lib.rs"] };
-    const MACRO: &str = "macro_rules! animals {\n    ($x:ident) => {};\n}\nanimals! {\n    ape: \"ape\";\n    bee: \"bee\";\n}\n";
+    const LIST: List =
+        List { folder: "zoo/src/", except: &["lib"], file: "zoo/src/lib.rs", opening: "animals! {" };
+    const ANIMALS: &str =
+        "animals! {\n    ape: \"ape\";\n    #[cfg(unix)]\n    bee: \"bee\"; // cat\n}\nmod dog;\n";
 
     fn rules(list: &str, animals: &[&str]) -> Vec<String> {
         let mut files = vec![File::new("zoo/src/lib.rs", list)];
@@ -110,26 +101,31 @@ mod tests {
 
     #[test]
     fn folder_and_list_agree() {
-        assert!(rules(MACRO, &["ape", "bee"]).is_empty());
-        assert!(rules("mod ape;\nmod bee;\n", &["ape", "bee"]).is_empty());
+        assert!(rules(ANIMALS, &["ape", "bee"]).is_empty());
     }
 
     #[test]
     fn a_file_without_a_word_is_a_breach() {
-        assert_eq!(
-            rules(MACRO, &["ape", "bee", "cat"]),
-            ["zoo/src/cat.rs is not in the list of zoo/src/lib.rs"]
-        );
-        assert_eq!(rules("// bee\nmod ape;", &["ape", "bee"]).len(), 1);
+        for animal in ["cat", "dog"] {
+            let expected = format!("zoo/src/{animal}.rs is not in the list `animals! {{` of zoo/src/lib.rs");
+            assert_eq!(rules(ANIMALS, &["ape", "bee", animal]), [expected]);
+        }
     }
 
     #[test]
     fn a_word_without_a_file_is_a_breach() {
-        assert_eq!(rules(MACRO, &["ape"]), ["zoo/src/lib.rs `bee` has no file in zoo/src/"]);
+        assert_eq!(rules(ANIMALS, &["ape"]), ["zoo/src/lib.rs `bee` has no file in zoo/src/"]);
     }
 
     #[test]
     fn a_missing_list_is_a_breach() {
         assert_eq!(check(&[], &LIST).len(), 1);
+        assert_eq!(rules("mod ape;\n", &["ape"]).len(), 1);
+    }
+
+    #[test]
+    fn a_list_may_be_an_array() {
+        let words = first_words("const ALL: &[fn()] = &[\n    ape::table,\n];\n", "const ALL:");
+        assert_eq!(words.unwrap(), ["ape"]);
     }
 }

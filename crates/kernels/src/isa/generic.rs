@@ -1,9 +1,9 @@
 //! No instruction set in particular: plain loops in double precision, the oracle of all other tables.
 
+use crate::gemm;
 use crate::isa::Kernels;
 use crate::op::{activation, add, attention, dot, gate, norm, peak, pool, rope, softmax};
 use crate::pack::Layout;
-use crate::gemm;
 
 /// The table: runs everywhere.
 pub(super) fn table() -> Option<&'static Kernels> {

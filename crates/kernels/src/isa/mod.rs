@@ -5,10 +5,10 @@
 
 use std::fmt;
 
-use crate::gemm::Epilogue;
+use crate::gemm::{Epilogue, Product};
 use crate::matrix::{Matrix, MatrixMut};
 use crate::op::activation::Activation;
-use crate::op::attention::{Attention, Scratch};
+use crate::op::attention::{Attend, Attention, Scratch};
 use crate::op::norm::Norm;
 use crate::op::rope::{HeadColumns, RopeArgs};
 use crate::op::top_k::Best;
@@ -39,8 +39,8 @@ const CHOICE: &str = "EMBED_NATIVE_ISA";
 /// holds one may use it. Nothing here starts a thread: one call is one thread's work.
 pub struct Kernels {
     layout: Layout,
-    gemm: unsafe fn(Matrix<'_>, &Packed, MatrixMut<'_>, Epilogue<'_>),
-    attention: unsafe fn(Matrix<'_>, &Attention<'_>, MatrixMut<'_>, &mut Scratch),
+    gemm: unsafe fn(Product<'_>),
+    attention: unsafe fn(Attend<'_>),
     softmax: unsafe fn(MatrixMut<'_>),
     layer_norm: unsafe fn(Matrix<'_>, &Norm<'_>, MatrixMut<'_>),
     rms_norm: unsafe fn(Matrix<'_>, &Norm<'_>, MatrixMut<'_>),
@@ -129,7 +129,10 @@ impl Kernels {
     /// When `weights` is not `rows * columns` long.
     pub fn pack(&self, rows: usize, columns: usize, weights: &[f32]) -> Packed {
         let length = weights.len();
-        assert!(rows.checked_mul(columns) == Some(length), "{length} weights for {rows} outputs × {columns} inputs");
+        assert!(
+            rows.checked_mul(columns) == Some(length),
+            "{length} weights for {rows} outputs × {columns} inputs"
+        );
         Packed::new(self.layout, rows, columns, weights)
     }
 
@@ -149,7 +152,7 @@ impl Kernels {
         assert!(a.rows == c.rows, "a has {} rows, c {}", a.rows, c.rows);
         check_optional("bias", epilogue.bias, b.rows());
         // SAFETY: a table is only lent where it runs; shapes were checked.
-        unsafe { (self.gemm)(a, b, c, epilogue) }
+        unsafe { (self.gemm)(Product { a, b, c, epilogue }) }
     }
 }
 
@@ -161,7 +164,13 @@ impl Kernels {
     ///
     /// # Panics
     /// When shapes disagree.
-    pub fn attention(&self, qkv: Matrix<'_>, shape: &Attention<'_>, out: MatrixMut<'_>, scratch: &mut Scratch) {
+    pub fn attention(
+        &self,
+        qkv: Matrix<'_>,
+        shape: &Attention<'_>,
+        out: MatrixMut<'_>,
+        scratch: &mut Scratch,
+    ) {
         qkv.check("qkv");
         out.check("out");
         let Attention { heads, kv_heads, head_dim, .. } = *shape;
@@ -173,7 +182,11 @@ impl Kernels {
             "qkv has {} columns for {heads} + 2 × {kv_heads} heads of {head_dim}",
             qkv.columns
         );
-        assert!(out.columns == heads * head_dim, "out has {} columns for {heads} heads of {head_dim}", out.columns);
+        assert!(
+            out.columns == heads * head_dim,
+            "out has {} columns for {heads} heads of {head_dim}",
+            out.columns
+        );
         assert!(out.rows == qkv.rows, "qkv has {} rows, out {}", qkv.rows, out.rows);
         if let Some(bias) = shape.bias {
             let length = bias.reach.checked_mul(2).and_then(|both| both.checked_add(1)?.checked_mul(heads));
@@ -181,7 +194,7 @@ impl Kernels {
             assert!(length == Some(got), "{got} biases for {heads} heads with reach {reach}");
         }
         // SAFETY: a table is only lent where it runs; shapes were checked.
-        unsafe { (self.attention)(qkv, shape, out, scratch) }
+        unsafe { (self.attention)(Attend { qkv, shape, out, scratch }) }
     }
 
     /// Each row becomes e^(x - max) / sum.
@@ -202,7 +215,10 @@ impl Kernels {
         x.check("x");
         check_heads(&rope.columns, x.columns);
         let (dim, head_dim) = (rope.dim, rope.columns.head_dim);
-        assert!(dim.is_multiple_of(2) && dim <= head_dim, "cannot turn {dim} numbers of a head of {head_dim}");
+        assert!(
+            dim.is_multiple_of(2) && dim <= head_dim,
+            "cannot turn {dim} numbers of a head of {head_dim}"
+        );
         let (cos, sin, rows) = (rope.cos.len(), rope.sin.len(), x.rows);
         let enough = x.rows.checked_mul(dim / 2).is_some_and(|length| length <= cos.min(sin));
         assert!(enough, "{cos} cosines and {sin} sines for {rows} positions of {} angles", dim / 2);
@@ -392,9 +408,8 @@ fn check_heads(heads: &HeadColumns, columns: usize) {
 macro_rules! table {
     ($name:literal, $token:ident, $features:literal) => {
         $crate::isa::table! { @list $name, $token, $features;
-            gemm: gemm::gemm(a: Matrix<'_>, b: &Packed, c: MatrixMut<'_>, epilogue: Epilogue<'_>);
-            attention: op::attention::attention(
-                qkv: Matrix<'_>, shape: &Attention<'_>, out: MatrixMut<'_>, scratch: &mut Scratch);
+            gemm: gemm::gemm(product: Product<'_>);
+            attention: op::attention::attention(work: Attend<'_>);
             softmax: op::softmax::softmax(x: MatrixMut<'_>);
             layer_norm: op::norm::layer_norm(x: Matrix<'_>, norm: &Norm<'_>, out: MatrixMut<'_>);
             rms_norm: op::norm::rms_norm(x: Matrix<'_>, norm: &Norm<'_>, out: MatrixMut<'_>);
@@ -454,4 +469,43 @@ use {table, tiles};
 #[cfg(target_arch = "x86_64")]
 mod names {
     pub(super) use super::*;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generic_is_first_and_names_differ() {
+        let names: Vec<_> = Kernels::supported().iter().map(|kernels| kernels.name()).collect();
+        assert_eq!(names[0], "generic");
+        assert!(
+            names.iter().all(|name| names.iter().filter(|other| other == &name).count() == 1),
+            "{names:?}"
+        );
+    }
+
+    #[test]
+    fn the_variable_decides_and_the_fastest_is_best() {
+        let fastest = *Kernels::supported().last().unwrap();
+        assert_eq!(Kernels::chosen(None).unwrap().name(), fastest.name());
+        assert_eq!(Kernels::chosen(Some("")).unwrap().name(), fastest.name());
+        assert_eq!(Kernels::chosen(Some("generic")).unwrap().name(), "generic");
+        let error = Kernels::chosen(Some("mmx")).unwrap_err();
+        assert_eq!(error.asked, "mmx");
+        assert!(
+            error.to_string().starts_with("no instruction set \"mmx\" here; supported: generic"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn every_file_here_is_in_the_list() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/isa");
+        for file in std::fs::read_dir(folder).unwrap() {
+            let name = file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+            let listed = include_str!("mod.rs").contains(&format!("    {name}::table,"));
+            assert!(name == "mod" || listed, "{name} is not in TABLES");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::softmax::{exponentials, plain_weights};
 use crate::aligned::Aligned;
-use crate::gemm::{TileArgs, even_blocks};
+use crate::gemm::{Tile, TileArgs, even_blocks};
 use crate::matrix::{Matrix, MatrixMut};
 use crate::pack::Layout;
 use crate::simd::{Isa, Lanewise, Plus, load_any, map, map2, store_any};
@@ -78,7 +78,9 @@ impl Mask {
         match self {
             Self::Full => 0..tokens,
             Self::Causal => 0..i + 1,
-            Self::Window { left, right } => i.saturating_sub(left)..tokens.min(i.saturating_add(right).saturating_add(1)),
+            Self::Window { left, right } => {
+                i.saturating_sub(left)..tokens.min(i.saturating_add(right).saturating_add(1))
+            }
         }
     }
 }
@@ -92,9 +94,17 @@ impl DistanceBias<'_> {
     }
 }
 
+/// Attention that is asked for.
+pub(crate) struct Attend<'w> {
+    pub(crate) qkv: Matrix<'w>,
+    pub(crate) shape: &'w Attention<'w>,
+    pub(crate) out: MatrixMut<'w>,
+    pub(crate) scratch: &'w mut Scratch,
+}
+
 /// What all blocks of one text share.
-#[derive(Clone, Copy)]
-struct Text<'t> {
+struct Text<'t, I> {
+    isa: I,
     qkv: Matrix<'t>,
     shape: &'t Attention<'t>,
     layout: Layout,
@@ -111,19 +121,15 @@ struct Block {
     head: usize,
     rows: Range<usize>,
     keys: Range<usize>,
+    /// From the scores of one query to those of the next.
     stride: usize,
 }
 
 /// out = softmax(q kᵀ scale + bias) v, for all heads. Shapes were checked by the caller.
 #[inline(always)]
-pub(crate) fn attention<I: Isa>(
-    isa: I,
-    qkv: Matrix<'_>,
-    shape: &Attention<'_>,
-    mut out: MatrixMut<'_>,
-    scratch: &mut Scratch,
-) {
-    let text = Text { qkv, shape, layout: Layout { isa: "", lanes: I::LANES, panel: I::PANEL } };
+pub(crate) fn attention<I: Isa>(isa: I, work: Attend<'_>) {
+    let Attend { qkv, shape, mut out, scratch } = work;
+    let text = Text { isa, qkv, shape, layout: Layout { isa: "", lanes: I::LANES, panel: I::PANEL } };
     let most = isa.tiles().one.len();
     let stride = text.layout.padded(qkv.rows);
     let keys = scratch.keys.first_mut(stride * shape.head_dim);
@@ -131,162 +137,189 @@ pub(crate) fn attention<I: Isa>(
     let scores = scratch.scores.first_mut(most * (stride + I::PANEL));
     let group = shape.heads / shape.kv_heads.max(1);
     for kv in 0..shape.kv_heads {
-        pack_keys(isa, &text, kv, keys);
-        pack_values(isa, &text, kv, values);
+        text.pack_keys(kv, keys);
+        text.pack_values(kv, values);
         for head in kv * group..(kv + 1) * group {
             for rows in even_blocks(qkv.rows, most) {
-                let block = block(&text, head, rows, stride);
-                attend(isa, &text, &Packs { keys, values }, &block, &mut out, scores);
+                text.attend(&Packs { keys, values }, &text.block(head, rows, stride), &mut out, scores);
             }
         }
     }
 }
 
-#[inline(always)]
-fn block(text: &Text<'_>, head: usize, rows: Range<usize>, stride: usize) -> Block {
-    let tokens = text.qkv.rows;
-    let (first, last) = (rows.start, rows.end - 1);
-    let start = text.shape.mask.visible(first, tokens).start / text.layout.panel * text.layout.panel;
-    let end = text.shape.mask.visible(last, tokens).end;
-    Block { head, rows, keys: start..end, stride }
-}
-
-/// Panels of `[head_dim][keys]`: each key becomes a column, times the scale.
-#[inline(always)]
-fn pack_keys<I: Isa>(isa: I, text: &Text<'_>, kv: usize, packed: &mut [f32]) {
-    let Text { qkv, shape, layout } = text;
-    let column = (shape.heads + kv) * shape.head_dim;
-    let mut first = 0;
-    while first < qkv.rows {
-        let width = layout.width(qkv.rows - first);
-        let panel = &mut packed[first * shape.head_dim..][..width * shape.head_dim];
-        for key in (0..width).step_by(I::LANES) {
-            for dim in (0..shape.head_dim).step_by(I::LANES) {
-                let length = I::LANES.min(shape.head_dim - dim);
-                let turned = square(isa, qkv, first + key, column + dim..column + dim + length, shape.scale);
-                for (i, &v) in turned.as_ref().iter().take(length).enumerate() {
-                    isa.store(&mut panel[(dim + i) * width + key..], v);
+impl<I: Isa> Text<'_, I> {
+    /// Panels of `[head_dim][keys]`: each key becomes a column, times the scale.
+    #[inline(always)]
+    fn pack_keys(&self, kv: usize, packed: &mut [f32]) {
+        let Self { isa, qkv, shape, layout } = self;
+        let column = (shape.heads + kv) * shape.head_dim;
+        let mut first = 0;
+        while first < qkv.rows {
+            let width = layout.width(qkv.rows - first);
+            let panel = &mut packed[first * shape.head_dim..][..width * shape.head_dim];
+            for key in (0..width).step_by(I::LANES) {
+                for dim in (0..shape.head_dim).step_by(I::LANES) {
+                    let length = I::LANES.min(shape.head_dim - dim);
+                    let turned = self.square(first + key, column + dim..column + dim + length);
+                    for (i, &v) in turned.as_ref().iter().take(length).enumerate() {
+                        isa.store(&mut panel[(dim + i) * width + key..], v);
+                    }
                 }
             }
+            first += width;
         }
-        first += width;
     }
-}
 
-/// Some columns of `LANES` rows, transposed. After the last row it repeats: those keys are never looked at.
-#[inline(always)]
-fn square<I: Isa>(isa: I, qkv: &Matrix<'_>, row: usize, columns: Range<usize>, scale: f32) -> I::Square {
-    let mut square = isa.square();
-    for (i, v) in square.as_mut().iter_mut().enumerate() {
-        let key = qkv.row((row + i).min(qkv.rows - 1));
-        *v = load_any(isa, &key[columns.clone()]) * isa.splat(scale);
+    /// Some columns of `LANES` rows, scaled and transposed. After the last row it repeats: those keys are never
+    /// looked at.
+    #[inline(always)]
+    fn square(&self, row: usize, columns: Range<usize>) -> I::Square {
+        let (isa, qkv) = (self.isa, self.qkv);
+        let mut square = isa.square();
+        for (i, v) in square.as_mut().iter_mut().enumerate() {
+            let key = qkv.row((row + i).min(qkv.rows - 1));
+            *v = load_any(isa, &key[columns.clone()]) * isa.splat(self.shape.scale);
+        }
+        isa.transpose(square)
     }
-    isa.transpose(square)
-}
 
-/// Panels of `[keys][columns]`; columns beyond the head are zero.
-#[inline(always)]
-fn pack_values<I: Isa>(isa: I, text: &Text<'_>, kv: usize, packed: &mut [f32]) {
-    let Text { qkv, shape, layout } = text;
-    let column = (shape.heads + shape.kv_heads + kv) * shape.head_dim;
-    let mut first = 0;
-    while first < shape.head_dim {
-        let width = layout.width(shape.head_dim - first);
-        let length = width.min(shape.head_dim - first);
-        let panel = packed[first * qkv.rows..].chunks_exact_mut(width);
-        for (row, target) in panel.take(qkv.rows).enumerate() {
-            let source = &qkv.row(row)[column + first..][..length];
-            for at in (0..width).step_by(I::LANES) {
-                let part = &source[at.min(length)..length.min(at + I::LANES)];
-                isa.store(&mut target[at..], load_any(isa, part));
+    /// Panels of `[keys][columns]`; columns beyond the head are zero.
+    #[inline(always)]
+    fn pack_values(&self, kv: usize, packed: &mut [f32]) {
+        let Self { isa, qkv, shape, layout } = self;
+        let column = (shape.heads + shape.kv_heads + kv) * shape.head_dim;
+        let mut first = 0;
+        while first < shape.head_dim {
+            let width = layout.width(shape.head_dim - first);
+            let length = width.min(shape.head_dim - first);
+            let panel = packed[first * qkv.rows..].chunks_exact_mut(width);
+            for (row, target) in panel.take(qkv.rows).enumerate() {
+                let source = &qkv.row(row)[column + first..][..length];
+                for at in (0..width).step_by(I::LANES) {
+                    let part = &source[at.min(length)..length.min(at + I::LANES)];
+                    isa.store(&mut target[at..], load_any(*isa, part));
+                }
             }
+            first += width;
         }
-        first += width;
     }
-}
 
-#[inline(always)]
-fn attend<I: Isa>(
-    isa: I,
-    text: &Text<'_>,
-    packs: &Packs<'_>,
-    block: &Block,
-    out: &mut MatrixMut<'_>,
-    scratch: &mut [f32],
-) {
-    let (sums, scores) = scratch.split_at_mut(isa.tiles().one.len() * I::PANEL);
-    score(isa, text, packs.keys, block, scores);
-    let mut inverse = [0.0; 16];
-    for ((row, scores), inverse) in block.rows.clone().zip(scores.chunks_mut(block.stride)).zip(&mut inverse) {
-        *inverse = 1.0 / weigh(isa, text, block, row, &mut scores[..block.keys.len()]);
+    #[inline(always)]
+    fn block(&self, head: usize, rows: Range<usize>, stride: usize) -> Block {
+        let (mask, tokens, panel) = (self.shape.mask, self.qkv.rows, self.layout.panel);
+        let start = mask.visible(rows.start, tokens).start / panel * panel;
+        let end = mask.visible(rows.end - 1, tokens).end;
+        Block { head, rows, keys: start..end, stride }
     }
-    let mut first = 0;
-    while first < text.shape.head_dim {
-        let width = text.layout.width(text.shape.head_dim - first);
-        let values = &packs.values[first * text.qkv.rows + block.keys.start * width..];
-        mix(isa, block, width, (scores, values), sums);
-        let columns = block.head * text.shape.head_dim + first..(block.head + 1) * text.shape.head_dim;
-        for ((row, sums), &inverse) in block.rows.clone().zip(sums.chunks(width)).zip(&inverse) {
-            let target = &mut out.row_mut(row)[columns.clone()];
-            for (target, sums) in target.chunks_mut(I::LANES).zip(sums.chunks_exact(I::LANES)) {
-                store_any(isa, target, isa.load(sums) * isa.splat(inverse));
+
+    /// One block: scores, weights, weighted sums of values.
+    #[inline(always)]
+    fn attend(&self, packs: &Packs<'_>, block: &Block, out: &mut MatrixMut<'_>, scratch: &mut [f32]) {
+        let isa = self.isa;
+        let head_dim = self.shape.head_dim;
+        let (sums, scores) = scratch.split_at_mut(isa.tiles().one.len() * I::PANEL);
+        self.score(packs.keys, block, scores);
+        let mut inverse = [0.0; 16];
+        for ((row, scores), inverse) in
+            block.rows.clone().zip(scores.chunks_mut(block.stride)).zip(&mut inverse)
+        {
+            *inverse = 1.0 / self.weigh(block, row, &mut scores[..block.keys.len()]);
+        }
+        let mut first = 0;
+        while first < head_dim {
+            let width = self.layout.width(head_dim - first);
+            let values = &packs.values[first * self.qkv.rows + block.keys.start * width..];
+            self.mix(block, width, (scores, values), sums);
+            let columns = block.head * head_dim + first..(block.head + 1) * head_dim;
+            for ((row, sums), &inverse) in block.rows.clone().zip(sums.chunks(width)).zip(&inverse) {
+                let target = &mut out.row_mut(row)[columns.clone()];
+                for (target, sums) in target.chunks_mut(I::LANES).zip(sums.chunks_exact(I::LANES)) {
+                    store_any(isa, target, isa.load(sums) * isa.splat(inverse));
+                }
             }
+            first += width;
         }
-        first += width;
     }
-}
 
-/// Scores of a block, panel by panel of keys.
-#[inline(always)]
-fn score<I: Isa>(isa: I, text: &Text<'_>, keys: &[f32], block: &Block, scores: &mut [f32]) {
-    let head_dim = text.shape.head_dim;
-    let mut first = block.keys.start;
-    while first < block.keys.end {
-        let width = text.layout.width(text.qkv.rows - first);
-        let tiles = if width == I::LANES { isa.tiles().narrow } else { isa.tiles().one };
+    /// Scores of a block, panel by panel of keys.
+    #[inline(always)]
+    fn score(&self, keys: &[f32], block: &Block, scores: &mut [f32]) {
+        let head_dim = self.shape.head_dim;
+        let mut first = block.keys.start;
+        while first < block.keys.end {
+            let width = self.layout.width(self.qkv.rows - first);
+            let panel = &keys[first * head_dim..][..width * head_dim];
+            let args = TileArgs {
+                k: head_dim,
+                a: self.qkv.row(block.rows.start)[block.head * head_dim..].as_ptr(),
+                a_stride: self.qkv.stride,
+                b: panel.as_ptr(),
+                b_stride: width,
+                b_panel: 0,
+                c: scores[first - block.keys.start..][..(block.rows.len() - 1) * block.stride + width]
+                    .as_mut_ptr(),
+                c_stride: block.stride,
+                ahead: panel.as_ptr(),
+                ahead_step: 0,
+            };
+            // SAFETY: the query columns of the block's rows lie in qkv (checked by `Kernels::attention`); the
+            // slices above are the panel and the block of scores; `isa` gave the tiles.
+            unsafe { self.tiles(width)[block.rows.len() - 1](&args) };
+            first += width;
+        }
+    }
+
+    /// The scores of one query become weights, zero for keys that it does not see; their sum.
+    #[inline(always)]
+    fn weigh(&self, block: &Block, row: usize, scores: &mut [f32]) -> f32 {
+        let seen = self.shape.mask.visible(row, self.qkv.rows);
+        let (before, rest) = scores.split_at_mut(seen.start - block.keys.start);
+        let (scores, after) = rest.split_at_mut(seen.len());
+        before.fill(0.0);
+        after.fill(0.0);
+        if let Some(bias) = self.shape.bias {
+            add_bias(self.isa, scores, row as isize - seen.start as isize, bias.of(block.head));
+        }
+        exponentials(self.isa, scores)
+    }
+
+    /// sums = weights × values, for one panel of a head's columns.
+    #[inline(always)]
+    fn mix(&self, block: &Block, width: usize, (weights, values): (&[f32], &[f32]), sums: &mut [f32]) {
         let args = TileArgs {
-            k: head_dim,
-            a: text.qkv.row(block.rows.start)[block.head * head_dim..].as_ptr(),
-            a_stride: text.qkv.stride,
-            b: keys[first * head_dim..][..width * head_dim].as_ptr(),
+            k: block.keys.len(),
+            a: weights[..(block.rows.len() - 1) * block.stride + block.keys.len()].as_ptr(),
+            a_stride: block.stride,
+            b: values[..block.keys.len() * width].as_ptr(),
             b_stride: width,
             b_panel: 0,
-            c: scores[first - block.keys.start..][..(block.rows.len() - 1) * block.stride + width].as_mut_ptr(),
-            c_stride: block.stride,
+            c: sums[..block.rows.len() * width].as_mut_ptr(),
+            c_stride: width,
+            ahead: values.as_ptr(),
+            ahead_step: 0,
         };
-        // SAFETY: the query columns of the block's rows lie in qkv (checked by `Kernels::attention`); the slices
-        // above are the panel and the block of scores; `isa` gave the tiles.
-        unsafe { tiles[block.rows.len() - 1](&args) };
-        first += width;
+        // SAFETY: the slices above are the block of weights, the panel of values and the sums; `isa` gave the
+        // tiles.
+        unsafe { self.tiles(width)[block.rows.len() - 1](&args) };
+    }
+
+    #[inline(always)]
+    fn tiles(&self, width: usize) -> &'static [Tile] {
+        if width == I::LANES { self.isa.tiles().narrow } else { self.isa.tiles().one }
     }
 }
 
-/// The scores of one query become weights, zero for keys that it does not see; their sum.
+/// Adds to scores by their distance from number `query` of them: the ends of `bias` go on for ever.
 #[inline(always)]
-fn weigh<I: Isa>(isa: I, text: &Text<'_>, block: &Block, row: usize, scores: &mut [f32]) -> f32 {
-    let seen = text.shape.mask.visible(row, text.qkv.rows);
-    let start = block.keys.start;
-    let (before, rest) = scores.split_at_mut(seen.start - start);
-    let (scores, after) = rest.split_at_mut(seen.len());
-    before.fill(0.0);
-    after.fill(0.0);
-    if let Some(bias) = text.shape.bias {
-        add_bias(isa, scores, seen.start, row, bias.of(block.head));
-    }
-    exponentials(isa, scores)
-}
-
-/// Adds to the scores of keys `first..` for query `row`: the ends of `bias` go on for ever.
-#[inline(always)]
-fn add_bias<I: Isa>(isa: I, scores: &mut [f32], first: usize, row: usize, bias: &[f32]) {
-    let reach = bias.len() / 2;
-    let near = row.saturating_sub(reach).saturating_sub(first).min(scores.len());
-    let (left, scores) = scores.split_at_mut(near);
-    let skipped = (first + near + reach).saturating_sub(row).min(bias.len());
+fn add_bias<I: Isa>(isa: I, scores: &mut [f32], query: isize, bias: &[f32]) {
+    let reach = (bias.len() / 2) as isize;
+    let near = (query - reach).clamp(0, scores.len() as isize);
+    let skipped = (near + reach - query).clamp(0, bias.len() as isize) as usize;
+    let (left, scores) = scores.split_at_mut(near as usize);
     let (middle, right) = scores.split_at_mut((bias.len() - skipped).min(scores.len()));
     map(isa, left, PlusNumber(bias[0]));
     map2(isa, middle, &bias[skipped..], Plus);
-    map(isa, right, PlusNumber(bias[2 * reach]));
+    map(isa, right, PlusNumber(bias[bias.len() - 1]));
 }
 
 /// x plus a number.
@@ -300,26 +333,9 @@ impl Lanewise for PlusNumber {
     }
 }
 
-/// sums = weights × values, for one panel of a head's columns.
-#[inline(always)]
-fn mix<I: Isa>(isa: I, block: &Block, width: usize, (weights, values): (&[f32], &[f32]), sums: &mut [f32]) {
-    let tiles = if width == I::LANES { isa.tiles().narrow } else { isa.tiles().one };
-    let args = TileArgs {
-        k: block.keys.len(),
-        a: weights[..(block.rows.len() - 1) * block.stride + block.keys.len()].as_ptr(),
-        a_stride: block.stride,
-        b: values[..block.keys.len() * width].as_ptr(),
-        b_stride: width,
-        b_panel: 0,
-        c: sums[..block.rows.len() * width].as_mut_ptr(),
-        c_stride: width,
-    };
-    // SAFETY: the slices above are the block of weights, the panel of values and the sums; `isa` gave the tiles.
-    unsafe { tiles[block.rows.len() - 1](&args) };
-}
-
 /// The oracle.
-pub(crate) fn plain(qkv: Matrix<'_>, shape: &Attention<'_>, mut out: MatrixMut<'_>, _: &mut Scratch) {
+pub(crate) fn plain(work: Attend<'_>) {
+    let Attend { qkv, shape, mut out, .. } = work;
     let (tokens, dim) = (qkv.rows, shape.head_dim);
     let at = |row: usize, head: usize, i: usize| f64::from(qkv.row(row)[head * dim + i]);
     for head in 0..shape.heads {
@@ -334,7 +350,8 @@ pub(crate) fn plain(qkv: Matrix<'_>, shape: &Attention<'_>, mut out: MatrixMut<'
             }
             let weights = plain_weights(&scores);
             for c in 0..dim {
-                let sum: f64 = seen.clone().zip(&weights).map(|(j, weight)| weight * at(j, value_head, c)).sum();
+                let sum: f64 =
+                    seen.clone().zip(&weights).map(|(j, weight)| weight * at(j, value_head, c)).sum();
                 out.row_mut(i)[head * dim + c] = sum as f32;
             }
         }
@@ -347,4 +364,158 @@ fn plain_bias(shape: &Attention<'_>, head: usize, i: usize, j: usize) -> f64 {
         let distance = (j as isize - i as isize).clamp(-reach, reach);
         f64::from(bias.of(head)[(distance + reach) as usize])
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Kernels;
+    use crate::testing::{Noise, assert_close, assert_same, oracle};
+
+    /// A weighted mean of numbers below 1; scores of size 8 err by some 2^-21, and so do their weights.
+    const TOLERANCE: f32 = 2e-6;
+    const DIMS: [usize; 8] = [8, 12, 16, 24, 32, 64, 80, 128];
+    const TEXTS: [usize; 15] = [1, 2, 5, 7, 8, 12, 13, 15, 16, 17, 31, 33, 47, 65, 70];
+    const HEADS: [(usize, usize); 5] = [(1, 1), (2, 2), (4, 2), (3, 1), (6, 3)];
+    const MASKS: [Mask; 6] = [
+        Mask::Full,
+        Mask::Causal,
+        Mask::Window { left: 0, right: 0 },
+        Mask::Window { left: 5, right: 2 },
+        Mask::Window { left: 0, right: 40 },
+        Mask::Window { left: usize::MAX, right: 1 },
+    ];
+
+    /// Rows are `gap` further apart than they are long.
+    fn run(kernels: &Kernels, qkv: &[f32], shape: &Attention<'_>, gap: usize) -> Vec<f32> {
+        let columns = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
+        let (tokens, width) = (qkv.len() / (columns + gap), shape.heads * shape.head_dim);
+        let mut out = vec![3.0; tokens * (width + gap)];
+        let view = Matrix::strided(qkv, tokens, columns, columns + gap);
+        let mut scratch = Scratch::default();
+        kernels.attention(
+            view,
+            shape,
+            MatrixMut::strided(&mut out, tokens, width, width + gap),
+            &mut scratch,
+        );
+        assert!(kernels.name() == "generic" || scratch.bytes() > 0);
+        out
+    }
+
+    fn check(tokens: usize, shape: &Attention<'_>) {
+        let columns = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
+        let qkv = Noise::new(tokens * columns).numbers(tokens * (columns + 3));
+        let want = run(oracle(), &qkv, shape, 3);
+        for kernels in Kernels::supported() {
+            let case = format!("{kernels:?}: {tokens} tokens, {shape:?}");
+            assert_close(&run(kernels, &qkv, shape, 3), &want, |_| TOLERANCE, &case);
+        }
+    }
+
+    fn shape((heads, kv_heads): (usize, usize), head_dim: usize, mask: Mask) -> Attention<'static> {
+        Attention { heads, kv_heads, head_dim, scale: 1.7 / (head_dim as f32).sqrt(), mask, bias: None }
+    }
+
+    #[test]
+    fn every_head_size_and_text_length() {
+        let mut noise = Noise::new(2);
+        for head_dim in DIMS {
+            for tokens in TEXTS {
+                check(tokens, &shape(noise.pick(&HEADS), head_dim, noise.pick(&MASKS)));
+            }
+        }
+    }
+
+    #[test]
+    fn every_mask_and_grouping() {
+        for mask in MASKS {
+            for heads in HEADS {
+                check(37, &shape(heads, 16, mask));
+                check(50, &shape(heads, 20, mask));
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_text() {
+        check(513, &shape((2, 1), 32, Mask::Full));
+        check(513, &shape((1, 1), 24, Mask::Window { left: 64, right: 64 }));
+    }
+
+    #[test]
+    fn biases_go_by_distance() {
+        for reach in [0, 1, 4, 15, 40, 100] {
+            let values = Noise::new(reach).numbers(4 * (2 * reach + 1));
+            for mask in MASKS {
+                for tokens in [1, 14, 37] {
+                    let bias = Some(DistanceBias { reach, values: &values });
+                    check(tokens, &Attention { bias, ..shape((4, 2), 16, mask) });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn scores_may_be_huge() {
+        for scale in [1e4, -1e4, 1e30, 0.0] {
+            check(20, &Attention { scale, ..shape((2, 2), 16, Mask::Full) });
+        }
+    }
+
+    #[test]
+    fn stride_and_used_scratch_change_no_bit() {
+        for kernels in Kernels::supported() {
+            let shape = shape((4, 2), 24, Mask::Causal);
+            let dense = Noise::new(9).numbers(29 * 192);
+            let spread: Vec<f32> = dense.chunks(192).flat_map(|row| [row, &[f32::NAN; 5]].concat()).collect();
+            let want = run(kernels, &dense, &shape, 0);
+            let got: Vec<f32> =
+                run(kernels, &spread, &shape, 5).chunks(101).flat_map(|row| row[..96].to_vec()).collect();
+            assert_same(&got, &want, kernels.name());
+
+            let (mut scratch, mut out) = (Scratch::default(), vec![0.0; 29 * 96]);
+            for _ in 0..2 {
+                let mut rubbish = vec![0.0; 70 * 96];
+                let qkv = vec![f32::NAN; 70 * 192];
+                let other = MatrixMut::new(&mut rubbish, 70, 96);
+                kernels.attention(Matrix::new(&qkv, 70, 192), &shape, other, &mut scratch);
+                let out = MatrixMut::new(&mut out, 29, 96);
+                kernels.attention(Matrix::new(&dense, 29, 192), &shape, out, &mut scratch);
+            }
+            assert_same(&out, &want, kernels.name());
+        }
+    }
+
+    #[test]
+    fn bad_numbers_do_no_harm_to_other_heads() {
+        for kernels in Kernels::supported() {
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let shape = shape((2, 2), 16, Mask::Full);
+                let mut qkv = Noise::new(3).numbers(20 * 96);
+                let want = run(kernels, &qkv, &shape, 0);
+                for column in [0, 32, 64] {
+                    qkv[7 * 96 + column] = bad;
+                }
+                let got = run(kernels, &qkv, &shape, 0);
+                for (got, want) in got.chunks(32).zip(want.chunks(32)) {
+                    assert_same(&got[16..], &want[16..], kernels.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_to_attend() {
+        for kernels in Kernels::supported() {
+            for (heads, head_dim, tokens) in [(2, 8, 0), (0, 8, 3), (2, 0, 3)] {
+                let shape = shape((heads, heads), head_dim, Mask::Full);
+                let qkv = vec![0.0; tokens * 3 * heads * head_dim];
+                let mut out = vec![0.0; tokens * heads * head_dim];
+                let out = MatrixMut::new(&mut out, tokens, heads * head_dim);
+                let qkv = Matrix::new(&qkv, tokens, 3 * heads * head_dim);
+                kernels.attention(qkv, &shape, out, &mut Scratch::default());
+            }
+        }
+    }
 }

@@ -73,3 +73,40 @@ pub(crate) mod plain {
         sum
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::isa::Kernels;
+    use crate::testing::{LENGTHS, Noise, assert_close, oracle};
+
+    /// n roundings of partial sums, at random.
+    const TOLERANCE: f32 = 2e-6;
+
+    #[test]
+    fn products_of_all_lengths_are_right() {
+        for length in LENGTHS.into_iter().chain([384, 1000]) {
+            let mut noise = Noise::new(length);
+            let (a, b) = (noise.numbers(length), noise.numbers(length));
+            let want = [oracle().dot(&a, &b), oracle().cosine(&a, &b)];
+            for kernels in Kernels::supported() {
+                let got = [kernels.dot(&a, &b), kernels.cosine(&a, &b)];
+                assert_close(
+                    &got,
+                    &want,
+                    |want| TOLERANCE * want.abs().max(1.0),
+                    &format!("{kernels:?}: {length}"),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ends_of_the_range() {
+        for kernels in Kernels::supported() {
+            assert_eq!(kernels.cosine(&[0.0; 20], &[1.0; 20]), 0.0, "{kernels:?}");
+            assert_eq!(kernels.cosine(&[], &[]), 0.0, "{kernels:?}");
+            assert!(kernels.cosine(&[f32::NAN, 1.0], &[1.0, 1.0]).is_nan(), "{kernels:?}");
+            assert!((kernels.cosine(&[3e18, 0.0], &[1e18, 0.0]) - 1.0).abs() < 1e-6, "{kernels:?}");
+        }
+    }
+}

@@ -12,9 +12,6 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// q in e^r = 1 + r + r² q(r), |r| <= ln 2 / 2: relative error 3.1e-9 before rounding.
 const EXP: [f32; 5] = [0.499_999_94, 0.166_665_2, 0.041_668_393, 0.008_368_781, 0.001_381_446_7];
 
-/// q in 2^f = 1 + f q(f), |f| <= 1/2: relative error 2.0e-9 before rounding.
-const EXP2: [f32; 6] = [0.693_147_2, 0.240_226_48, 0.055_503_32, 0.009_618_439, 0.001_339_900_3, 1.535_325_9e-4];
-
 /// c[0] + c[1] x + c[2] x² …
 #[inline(always)]
 pub(crate) fn polynomial<I: Isa, const N: usize>(isa: I, c: [f32; N], x: I::V) -> I::V {
@@ -31,34 +28,38 @@ pub(crate) fn clamp<I: Isa>(isa: I, x: I::V, low: f32, high: f32) -> I::V {
     isa.splat(high).smaller(isa.splat(low).larger(x))
 }
 
-/// (n, e^r - 1) for x = n ln 2 + r.
+/// (n, r) with x = n ln 2 + r.
 #[inline(always)]
 fn reduce<I: Isa>(isa: I, x: I::V) -> (I::V, I::V) {
     let n = (x * isa.splat(std::f32::consts::LOG2_E)).round();
-    let r = n.fma(isa.splat(-LN_2_LOW), n.fma(isa.splat(-LN_2_HIGH), x));
-    (n, polynomial(isa, EXP, r).fma(r * r, r))
+    (n, n.fma(isa.splat(-LN_2_LOW), n.fma(isa.splat(-LN_2_HIGH), x)))
+}
+
+/// e^r for |r| <= ln 2 / 2.
+#[inline(always)]
+fn exp_reduced<I: Isa>(isa: I, r: I::V) -> I::V {
+    let one = isa.splat(1.0);
+    polynomial(isa, EXP, r).fma(r, one).fma(r, one)
 }
 
 /// e^x within 1 ULP; 0 below -104, infinity above 88.8.
 #[inline(always)]
 pub(crate) fn exp<I: Isa>(isa: I, x: I::V) -> I::V {
-    let (n, less_one) = reduce(isa, clamp(isa, x, -104.0, 89.0));
-    (less_one + isa.splat(1.0)).scale(n)
+    let (n, r) = reduce(isa, clamp(isa, x, -104.0, 89.0));
+    exp_reduced(isa, r).scale(n)
+}
+
+/// e^x for x <= 0 within 1 ULP; what is below 2^-125 may be zero.
+#[inline(always)]
+pub(crate) fn exp_not_positive<I: Isa>(isa: I, x: I::V) -> I::V {
+    let (n, r) = reduce(isa, isa.splat(-104.0).larger(x));
+    exp_reduced(isa, r).scale_or_flush(n)
 }
 
 /// e^x - 1 for |x| <= 60, accurate near zero too.
 #[inline(always)]
 pub(crate) fn exp_less_one<I: Isa>(isa: I, x: I::V) -> I::V {
-    let (n, less_one) = reduce(isa, x);
-    let power = isa.splat(1.0).scale(n);
+    let (n, r) = reduce(isa, x);
+    let (less_one, power) = (polynomial(isa, EXP, r).fma(r * r, r), isa.splat(1.0).scale(n));
     power.fma(less_one, power - isa.splat(1.0))
-}
-
-/// 2^x for x <= 0 within 1 ULP; what is below 2^-125 may be zero.
-#[inline(always)]
-pub(crate) fn exp2_not_positive<I: Isa>(isa: I, x: I::V) -> I::V {
-    let x = isa.splat(-160.0).larger(x);
-    let n = x.round();
-    let f = x - n;
-    polynomial(isa, EXP2, f).fma(f, isa.splat(1.0)).scale_or_flush(n)
 }

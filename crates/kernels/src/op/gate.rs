@@ -48,3 +48,37 @@ pub(crate) fn plain(x: Matrix<'_>, activation: Activation, mut out: MatrixMut<'_
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Kernels;
+    use crate::testing::{LENGTHS, Noise, assert_close, oracle};
+
+    /// That of the activations, times a number below 1.
+    const TOLERANCE: f32 = 4e-7;
+
+    #[test]
+    fn one_half_gates_the_other() {
+        for width in LENGTHS {
+            let x = Noise::new(width).numbers(3 * (2 * width + 1));
+            for activation in Activation::ALL {
+                let run = |kernels: &Kernels| {
+                    let mut out = vec![5.0; 3 * (width + 2)];
+                    let x = Matrix::strided(&x, 3, 2 * width, 2 * width + 1);
+                    kernels.gate(x, activation, MatrixMut::strided(&mut out, 3, width, width + 2));
+                    out
+                };
+                let want = run(oracle());
+                for kernels in Kernels::supported() {
+                    assert_close(
+                        &run(kernels),
+                        &want,
+                        |_| TOLERANCE,
+                        &format!("{kernels:?}: {width}, {activation:?}"),
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Layer norm (Ba et al., arXiv 1607.06450) and root-mean-square norm (Zhang and Sennrich, arXiv 1910.07467).
 
+use std::ops::Range;
+
 use crate::matrix::{Matrix, MatrixMut};
 use crate::op::rope::HeadColumns;
 use crate::simd::{Identity, Isa, Lanewise, load_any, store_any, sum};
@@ -29,7 +31,7 @@ struct Moments {
 pub(crate) fn layer_norm<I: Isa>(isa: I, x: Matrix<'_>, norm: &Norm<'_>, mut out: MatrixMut<'_>) {
     for r in 0..x.rows {
         let moments = variance(isa, x.row(r), norm.epsilon);
-        write(isa, x.row(r), moments, norm, out.row_mut(r));
+        moments.write(isa, x.row(r), norm, out.row_mut(r));
     }
 }
 
@@ -38,7 +40,7 @@ pub(crate) fn layer_norm<I: Isa>(isa: I, x: Matrix<'_>, norm: &Norm<'_>, mut out
 pub(crate) fn rms_norm<I: Isa>(isa: I, x: Matrix<'_>, norm: &Norm<'_>, mut out: MatrixMut<'_>) {
     for r in 0..x.rows {
         let moments = mean_square(isa, x.row(r), norm.epsilon);
-        write(isa, x.row(r), moments, norm, out.row_mut(r));
+        moments.write(isa, x.row(r), norm, out.row_mut(r));
     }
 }
 
@@ -48,7 +50,7 @@ pub(crate) fn rms_norm_heads<I: Isa>(isa: I, mut x: MatrixMut<'_>, heads: &HeadC
     for r in 0..x.rows {
         for head in heads.of(x.row_mut(r)) {
             let moments = mean_square(isa, head, norm.epsilon);
-            write_in_place(isa, head, moments, norm);
+            moments.write_in_place(isa, head, norm);
         }
     }
 }
@@ -78,29 +80,37 @@ impl Lanewise for SquareLess {
     }
 }
 
-#[inline(always)]
-fn write<I: Isa>(isa: I, x: &[f32], moments: Moments, norm: &Norm<'_>, out: &mut [f32]) {
-    for (i, (x, out)) in x.chunks(I::LANES).zip(out.chunks_mut(I::LANES)).enumerate() {
-        store_any(isa, out, normal(isa, x, moments, norm, i * I::LANES));
+impl Moments {
+    #[inline(always)]
+    fn write<I: Isa>(self, isa: I, x: &[f32], norm: &Norm<'_>, out: &mut [f32]) {
+        for (i, (x, out)) in x.chunks(I::LANES).zip(out.chunks_mut(I::LANES)).enumerate() {
+            let y = self.centred(isa, x);
+            store_any(isa, out, weighted(isa, y, norm, i * I::LANES..i * I::LANES + x.len()));
+        }
+    }
+
+    #[inline(always)]
+    fn write_in_place<I: Isa>(self, isa: I, x: &mut [f32], norm: &Norm<'_>) {
+        for (i, x) in x.chunks_mut(I::LANES).enumerate() {
+            let y = self.centred(isa, x);
+            store_any(isa, x, weighted(isa, y, norm, i * I::LANES..i * I::LANES + x.len()));
+        }
+    }
+
+    #[inline(always)]
+    fn centred<I: Isa>(self, isa: I, x: &[f32]) -> I::V {
+        (load_any(isa, x) - isa.splat(self.mean)) * isa.splat(self.scale)
     }
 }
 
+/// `y * (offset + weight) + bias`, for these columns.
 #[inline(always)]
-fn write_in_place<I: Isa>(isa: I, x: &mut [f32], moments: Moments, norm: &Norm<'_>) {
-    for (i, x) in x.chunks_mut(I::LANES).enumerate() {
-        let y = normal(isa, x, moments, norm, i * I::LANES);
-        store_any(isa, x, y);
-    }
-}
-
-#[inline(always)]
-fn normal<I: Isa>(isa: I, x: &[f32], moments: Moments, norm: &Norm<'_>, first: usize) -> I::V {
-    let mut y = (load_any(isa, x) - isa.splat(moments.mean)) * isa.splat(moments.scale);
+fn weighted<I: Isa>(isa: I, mut y: I::V, norm: &Norm<'_>, columns: Range<usize>) -> I::V {
     if let Some(weight) = norm.weight {
-        y = y * (load_any(isa, &weight[first..][..x.len()]) + isa.splat(norm.offset));
+        y = y * (load_any(isa, &weight[columns.clone()]) + isa.splat(norm.offset));
     }
     if let Some(bias) = norm.bias {
-        y = y + load_any(isa, &bias[first..][..x.len()]);
+        y = y + load_any(isa, &bias[columns]);
     }
     y
 }
@@ -124,13 +134,15 @@ pub(crate) mod plain {
     pub(crate) fn rms_norm_heads(mut x: MatrixMut<'_>, heads: &HeadColumns, norm: &Norm<'_>) {
         for r in 0..x.rows {
             for head in heads.of(x.row_mut(r)) {
-                row(&head.to_vec(), norm, false, head);
+                let x = head.to_vec();
+                row(&x, norm, false, head);
             }
         }
     }
 
     fn row(x: &[f32], norm: &Norm<'_>, centre: bool, out: &mut [f32]) {
-        let mean_of = |f: &dyn Fn(f64) -> f64| x.iter().map(|&x| f(f64::from(x))).sum::<f64>() / x.len() as f64;
+        let mean_of =
+            |f: &dyn Fn(f64) -> f64| x.iter().map(|&x| f(f64::from(x))).sum::<f64>() / x.len() as f64;
         let mean = if centre { mean_of(&|x| x) } else { 0.0 };
         let variance = mean_of(&|x| (x - mean) * (x - mean));
         let scale = 1.0 / (variance + f64::from(norm.epsilon)).sqrt();
@@ -138,6 +150,103 @@ pub(crate) mod plain {
             let weight = norm.weight.map_or(1.0, |weight| f64::from(weight[i]) + f64::from(norm.offset));
             let bias = norm.bias.map_or(0.0, |bias| f64::from(bias[i]));
             *out = ((f64::from(x[i]) - mean) * scale * weight + bias) as f32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Kernels;
+    use crate::testing::{LENGTHS, Noise, assert_close, assert_same, oracle};
+
+    /// A few roundings of numbers of size 1 to 4, and the sums' own error, which grows slower than √n.
+    const TOLERANCE: f32 = 2e-6;
+    type Op = fn(&Kernels, Matrix<'_>, &Norm<'_>, MatrixMut<'_>);
+    const OPS: [Op; 2] = [Kernels::layer_norm, Kernels::rms_norm];
+
+    fn run(kernels: &Kernels, op: Op, x: Matrix<'_>, norm: &Norm<'_>) -> Vec<f32> {
+        let mut out = vec![9.0; x.rows * (x.columns + 2)];
+        op(kernels, x, norm, MatrixMut::strided(&mut out, x.rows, x.columns, x.columns + 2));
+        out
+    }
+
+    #[test]
+    fn rows_of_all_lengths_are_right() {
+        for columns in LENGTHS.into_iter().chain([384, 1000]) {
+            let mut noise = Noise::new(columns);
+            let [x, weight, bias] = [3 * (columns + 5), columns, columns].map(|count| noise.numbers(count));
+            let x = Matrix::strided(&x, 3, columns, columns + 5);
+            for (weight, bias, offset) in [
+                (None, None, 0.0),
+                (Some(&weight[..]), None, 1.0),
+                (None, Some(&bias[..]), 0.0),
+                (Some(&weight), Some(&bias), 0.0),
+            ] {
+                let norm = Norm { weight, bias, epsilon: 1e-5, offset };
+                for op in OPS {
+                    let want = run(oracle(), op, x, &norm);
+                    for kernels in Kernels::supported() {
+                        let case = format!("{kernels:?}: {columns} columns, {norm:?}");
+                        assert_close(&run(kernels, op, x, &norm), &want, |_| TOLERANCE, &case);
+                    }
+                }
+            }
+        }
+    }
+
+    /// With the mean of the squares less the square of the mean, nothing would be left of the variance.
+    #[test]
+    fn a_large_mean_does_not_drown_the_variance() {
+        let x: Vec<f32> = Noise::new(5).numbers(384).iter().map(|x| x + 4096.0).collect();
+        let x = Matrix::new(&x, 1, 384);
+        let norm = Norm { epsilon: 1e-12, ..Norm::default() };
+        let want = run(oracle(), OPS[0], x, &norm);
+        for kernels in Kernels::supported() {
+            // The mean itself is only known to 4096 × 2^-24.
+            assert_close(&run(kernels, OPS[0], x, &norm), &want, |_| 2e-3, kernels.name());
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_alone() {
+        for kernels in Kernels::supported() {
+            for columns in [5, 40, 384] {
+                let x = Noise::new(columns).numbers(7 * columns);
+                for op in OPS {
+                    let all = run(kernels, op, Matrix::new(&x, 7, columns), &Norm::default());
+                    let alone: Vec<f32> = x
+                        .chunks(columns)
+                        .flat_map(|x| run(kernels, op, Matrix::new(x, 1, columns), &Norm::default()))
+                        .collect();
+                    assert_same(&all, &alone, kernels.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn heads_are_normed_one_by_one_in_place() {
+        for (heads, head_dim) in [(1, 8), (3, 12), (2, 33), (4, 128), (0, 16), (2, 0)] {
+            let mut noise = Noise::new(heads * head_dim);
+            let columns = 5 + heads * head_dim + 3;
+            let (x, weight) = (noise.numbers(4 * columns), noise.numbers(head_dim));
+            let norm = Norm { weight: Some(&weight), bias: None, epsilon: 1e-6, offset: 0.0 };
+            let run = |kernels: &Kernels| {
+                let mut x = x.clone();
+                let at = HeadColumns { first: 5, heads, head_dim };
+                kernels.rms_norm_heads(MatrixMut::new(&mut x, 4, columns), &at, &norm);
+                x
+            };
+            let want = run(oracle());
+            for kernels in Kernels::supported() {
+                assert_close(
+                    &run(kernels),
+                    &want,
+                    |_| TOLERANCE,
+                    &format!("{kernels:?}: {heads} × {head_dim}"),
+                );
+            }
         }
     }
 }

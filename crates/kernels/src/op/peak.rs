@@ -30,3 +30,15 @@ pub(crate) fn plain(rounds: usize) -> (usize, f32) {
     }
     (2 * rounds * CHAINS, sums.iter().sum())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::isa::Kernels;
+
+    #[test]
+    fn it_counts_its_operations() {
+        for kernels in Kernels::supported() {
+            assert_eq!(kernels.peak(20), 2 * kernels.peak(10), "{kernels:?}");
+        }
+    }
+}

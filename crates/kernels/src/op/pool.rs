@@ -63,3 +63,47 @@ pub(crate) mod plain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Kernels;
+    use crate::testing::{LENGTHS, Noise, assert_close, assert_same, oracle};
+
+    /// Up to nine roundings of sums below 9.
+    const TOLERANCE: f32 = 3e-6;
+
+    #[test]
+    fn columns_are_pooled() {
+        for columns in LENGTHS {
+            for rows in [0, 1, 2, 9] {
+                let mut noise = Noise::new(columns + rows);
+                let (x, weights) = (noise.numbers(rows * (columns + 3)), noise.numbers(rows));
+                let x = Matrix::strided(&x, rows, columns, columns + 3);
+                let run = |f: &dyn Fn(&mut [f32])| {
+                    let mut out = vec![7.0; columns];
+                    f(&mut out);
+                    out
+                };
+                for kernels in Kernels::supported() {
+                    let case = format!("{kernels:?}: {rows} × {columns}");
+                    for weights in [None, Some(&weights[..])] {
+                        let sum = |kernels: &Kernels| run(&|out| kernels.sum_rows(x, weights, out));
+                        assert_close(&sum(kernels), &sum(oracle()), |_| TOLERANCE, &case);
+                    }
+                    let max = |kernels: &Kernels| run(&|out| kernels.max_rows(x, out));
+                    assert_same(&max(kernels), &max(oracle()), &case);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_maximum_passes_nan_over() {
+        for kernels in Kernels::supported() {
+            let mut out = [0.0];
+            kernels.max_rows(Matrix::new(&[f32::NAN, 2.0, f32::NAN, 1.0], 4, 1), &mut out);
+            assert_eq!(out, [2.0], "{kernels:?}");
+        }
+    }
+}

@@ -102,3 +102,78 @@ pub(crate) fn plain(mut x: MatrixMut<'_>, rope: &RopeArgs<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Kernels;
+    use crate::testing::{Noise, assert_close, oracle};
+
+    /// Three roundings of numbers below 2.
+    const TOLERANCE: f32 = 3e-7;
+
+    #[test]
+    fn heads_are_turned_where_they_stand() {
+        let cases = [
+            (8, 8),
+            (12, 12),
+            (16, 8),
+            (24, 24),
+            (32, 32),
+            (64, 64),
+            (64, 32),
+            (80, 80),
+            (128, 128),
+            (34, 34),
+            (9, 0),
+        ];
+        for (head_dim, dim) in cases {
+            for style in [RopeStyle::Half, RopeStyle::Interleaved] {
+                let (rows, heads, first) = (5, 3, 2);
+                let columns = first + heads * head_dim + 4;
+                let mut noise = Noise::new(head_dim);
+                let [x, cos, sin] =
+                    [rows * columns, rows * dim / 2, rows * dim / 2 + 1].map(|n| noise.numbers(n));
+                let columns_of = HeadColumns { first, heads, head_dim };
+                let rope = RopeArgs { columns: columns_of, dim, style, cos: &cos, sin: &sin };
+                let run = |kernels: &Kernels| {
+                    let mut x = x.clone();
+                    kernels.rope(MatrixMut::new(&mut x, rows, columns), &rope);
+                    x
+                };
+                let want = run(oracle());
+                for kernels in Kernels::supported() {
+                    assert_close(
+                        &run(kernels),
+                        &want,
+                        |_| TOLERANCE,
+                        &format!("{kernels:?}: {head_dim}, {dim}, {style:?}"),
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_quarter_turn_moves_the_first_to_the_second() {
+        let columns = HeadColumns { first: 0, heads: 1, head_dim: 4 };
+        for kernels in Kernels::supported() {
+            for (style, want) in
+                [(RopeStyle::Half, [0.0, 0.0, 1.0, 0.0]), (RopeStyle::Interleaved, [0.0, 1.0, 0.0, 0.0])]
+            {
+                let mut x = [1.0, 0.0, 0.0, 0.0];
+                let rope = RopeArgs { columns, dim: 4, style, cos: &[0.0; 2], sin: &[1.0; 2] };
+                kernels.rope(MatrixMut::new(&mut x, 1, 4), &rope);
+                assert_eq!(x, want, "{kernels:?}, {style:?}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "2 heads of 4 from column 1 leave a row of 8")]
+    fn heads_that_leave_the_row_are_refused() {
+        let columns = HeadColumns { first: 1, heads: 2, head_dim: 4 };
+        let rope = RopeArgs { columns, dim: 4, style: RopeStyle::Half, cos: &[0.0; 2], sin: &[0.0; 2] };
+        oracle().rope(MatrixMut::new(&mut [0.0; 8], 1, 8), &rope);
+    }
+}

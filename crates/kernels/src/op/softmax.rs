@@ -1,6 +1,6 @@
 //! e^(x - max) / sum, row by row.
 
-use super::exp::exp2_not_positive;
+use super::exp::exp_not_positive;
 use crate::matrix::MatrixMut;
 use crate::simd::{Isa, Lanewise, Vector, map};
 
@@ -32,22 +32,17 @@ pub(crate) fn exponentials<I: Isa>(isa: I, x: &mut [f32]) -> f32 {
     let mut sum = isa.splat(0.0);
     let mut chunks = x.chunks_exact_mut(I::LANES);
     for chunk in &mut chunks {
-        let e = exponential(isa, isa.load(chunk) - largest);
+        let e = exp_not_positive(isa, isa.load(chunk) - largest);
         sum = sum + e;
         isa.store(chunk, e);
     }
     let rest = chunks.into_remainder();
     if !rest.is_empty() {
-        let e = exponential(isa, isa.load_part_or(rest, least) - largest);
+        let e = exp_not_positive(isa, isa.load_part_or(rest, least) - largest);
         sum = sum + e;
         isa.store_part(rest, e);
     }
     sum.sum()
-}
-
-#[inline(always)]
-fn exponential<I: Isa>(isa: I, x: I::V) -> I::V {
-    exp2_not_positive(isa, x * isa.splat(std::f32::consts::LOG2_E))
 }
 
 /// x times a number.
@@ -78,4 +73,90 @@ pub(crate) fn plain_weights(x: &[f64]) -> Vec<f64> {
     let e: Vec<f64> = x.iter().map(|x| (x - largest).exp()).collect();
     let sum: f64 = e.iter().sum();
     e.iter().map(|e| e / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Kernels;
+    use crate::testing::{LENGTHS, Noise, assert_close, assert_same, oracle, ulps};
+
+    /// Relative: the sum of positive numbers errs less than each of them, e^x by 1 ULP, the product by half.
+    const TOLERANCE: f32 = 4e-7;
+
+    /// For arguments up to 1: what the difference to the largest is rounded by is the weight's relative error.
+    const ARGUMENT: f32 = 1.2e-7;
+    /// The exponential's 1, and a rounding each for the sum, its inverse and the product.
+    const WEIGHT_ULPS: u32 = 3;
+
+    fn run(kernels: &Kernels, x: &[f32], columns: usize) -> Vec<f32> {
+        let mut x = x.to_vec();
+        let rows = x.len().checked_div(columns).unwrap_or(0);
+        kernels.softmax(MatrixMut::new(&mut x, rows, columns));
+        x
+    }
+
+    #[test]
+    fn rows_of_all_lengths_are_right() {
+        for columns in LENGTHS {
+            for size in [1.0, 30.0, 1e6, 1e30] {
+                let x: Vec<f32> = Noise::new(columns).numbers(3 * columns).iter().map(|x| x * size).collect();
+                let want = run(oracle(), &x, columns);
+                for kernels in Kernels::supported() {
+                    // From 2^-100 on a weight may be flushed; nobody adds it to 1.
+                    let tolerance = |want: f32| (TOLERANCE + ARGUMENT * size) * want + 1e-30;
+                    assert_close(
+                        &run(kernels, &x, columns),
+                        &want,
+                        tolerance,
+                        &format!("{kernels:?}: {columns}, {size}"),
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn exponentials_err_by_few_ulps() {
+        let x: Vec<f32> = (0..8000).flat_map(|i| [0.0, -i as f32 / 100.0]).collect();
+        let want = run(oracle(), &x, 2);
+        for kernels in Kernels::supported() {
+            for (i, got) in run(kernels, &x, 2).into_iter().enumerate() {
+                assert!(
+                    ulps(got, want[i]) <= WEIGHT_ULPS,
+                    "{kernels:?}: {} gives {got:e}, not {:e}",
+                    x[i],
+                    want[i]
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_weighs_nothing() {
+        for kernels in Kernels::supported() {
+            let got = run(kernels, &[f32::NEG_INFINITY, 3.0, f32::NEG_INFINITY, -1e30], 4);
+            assert_same(&got, &[0.0, 1.0, 0.0, 0.0], kernels.name());
+        }
+    }
+
+    #[test]
+    fn a_bad_number_spoils_its_row_only() {
+        for kernels in Kernels::supported() {
+            for bad in [f32::NAN, f32::INFINITY] {
+                for columns in [5, 16, 40] {
+                    let mut x = vec![0.5; 2 * columns];
+                    x[3] = bad;
+                    let got = run(kernels, &x, columns);
+                    assert!(got[3].is_nan(), "{kernels:?}: {bad}");
+                    assert_close(
+                        &got[columns..],
+                        &vec![1.0 / columns as f32; columns],
+                        |_| 1e-7,
+                        kernels.name(),
+                    );
+                }
+            }
+        }
+    }
 }

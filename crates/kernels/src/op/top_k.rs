@@ -56,3 +56,53 @@ impl PartialOrd for Hit {
         Some(self.cmp(other))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::isa::Kernels;
+    use crate::matrix::Matrix;
+    use crate::testing::{Noise, oracle};
+
+    #[test]
+    fn the_best_come_first() {
+        let mut noise = Noise::new(1);
+        for (count, columns) in [(0, 4), (1, 7), (5, 16), (300, 33), (700, 64)] {
+            let (query, rows) = (noise.numbers(columns), noise.numbers(count * (columns + 1)));
+            let rows = Matrix::strided(&rows, count, columns, columns + 1);
+            for kernels in Kernels::supported() {
+                let mut all: Vec<(u32, f32)> =
+                    (0..count).map(|r| (r as u32, kernels.cosine(&query, rows.row(r)))).collect();
+                all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+                for k in [0, 1, 3, count, count + 2] {
+                    assert_eq!(
+                        kernels.top_k(&query, rows, k),
+                        all[..k.min(count)],
+                        "{kernels:?}: {k} of {count}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_equal_ones_the_first_comes_first() {
+        let rows = [1.0, 0.0, 0.0, 1.0, 2.0, 0.0, 1.0, 0.0];
+        for kernels in Kernels::supported() {
+            let indices = |k| {
+                let best = kernels.top_k(&[5.0, 0.0], Matrix::new(&rows, 4, 2), k);
+                best.into_iter().map(|(index, _)| index).collect::<Vec<_>>()
+            };
+            assert_eq!(indices(2), [0, 2], "{kernels:?}");
+            assert_eq!(indices(4), [0, 2, 3, 1], "{kernels:?}");
+        }
+    }
+
+    #[test]
+    fn nan_never_wins() {
+        let rows = [f32::NAN, 1.0, -1.0, 0.0, f32::INFINITY, 1.0];
+        for kernels in Kernels::supported() {
+            assert_eq!(kernels.top_k(&[1.0, 0.0], Matrix::new(&rows, 3, 2), 3), [(1, -1.0)], "{kernels:?}");
+        }
+        assert_eq!(oracle().top_k(&[f32::NAN], Matrix::new(&[1.0], 1, 1), 1), []);
+    }
+}

@@ -1,0 +1,55 @@
+/** Chapter 2: what is known about a loaded model. */
+import { kernels, version } from '@x/embed-native'
+import { expect, test } from 'vitest'
+
+import { golden, loadTiny, readJson, tiny } from './support.js'
+
+const cases = [
+  { name: 'bert-mean', architecture: 'bert', pooling: 'mean' },
+  { name: 'modernbert-mean', architecture: 'modernbert', pooling: 'mean' },
+  { name: 'qwen3-last', architecture: 'qwen3', pooling: 'last' },
+]
+
+test.each(cases)('info of $name', async ({ name, architecture, pooling }) => {
+  const { dim, max_seq_length, prompts, pipeline_normalizes } = golden(name)
+  const { info } = await loadTiny(name)
+  expect(info).toMatchObject({
+    model: tiny(name),
+    architecture,
+    dims: dim,
+    maxLength: max_seq_length,
+    prompts,
+    normalizes: pipeline_normalizes,
+    backend: 'native',
+    device: 'cpu',
+    dtype: 'f32',
+    batchInvariant: true,
+  })
+  expect(info.pooling, 'pooling').toContain(pooling)
+})
+
+test('info is frozen, prompts too', async () => {
+  const { info } = await loadTiny('modernbert-mean')
+  expect(Object.isFrozen(info)).toBe(true)
+  expect(Object.isFrozen(info.prompts)).toBe(true)
+})
+
+test('the kernel is one that this machine can run, and the device has a reason', async () => {
+  const { info } = await loadTiny()
+  expect(kernels()).toContain(info.kernel)
+  expect(kernels()).toContain('generic')
+  expect(info.deviceReason).not.toBe('')
+  expect(info.threads).toBeGreaterThanOrEqual(1)
+})
+
+test('the fingerprint tells models apart, and is the same at every load', async () => {
+  const prints = await Promise.all(
+    ['bert-mean', 'bert-mean', 'modernbert-mean'].map(async (name) => (await loadTiny(name)).info.fingerprint),
+  )
+  expect(prints[0]).toBe(prints[1])
+  expect(prints[0]).not.toBe(prints[2])
+})
+
+test('version is that of package.json', () => {
+  expect(version).toBe(readJson<{ version: string }>('..', '..', 'package.json').version)
+})

@@ -1,0 +1,115 @@
+/** Chapter 7: stopping. The promise rejects at once with the signal's reason; work that has not begun is dropped. */
+import { getEventListeners } from 'node:events'
+import { topK } from '@x/embed-native'
+import { expect, test } from 'vitest'
+
+import { bits, checkSameBits, loadTiny, refusal } from './support.js'
+
+const many = Array.from({ length: 20_000 }, (_, index) => `text number ${index} of a call that is stopped`)
+const reason = new Error('enough')
+
+test('a signal that has fired already: nothing starts', async () => {
+  const embedder = await loadTiny()
+  const signal = AbortSignal.abort(reason)
+  let progress = 0
+  for (const call of [
+    embedder.embed('a', { signal, onProgress: () => progress++ }),
+    embedder.embed(many, { signal }),
+    embedder.embed([], { signal }),
+    embedder.countTokens('a', { signal }),
+    topK(new Float32Array(4), new Float32Array(4), 1, { signal }),
+  ]) {
+    expect(await refusal(call)).toBe(reason)
+  }
+  expect(progress).toBe(0)
+})
+
+test('wrong arguments are said first', async () => {
+  const embedder = await loadTiny()
+  const error = await refusal(embedder.embed(5 as never, { signal: AbortSignal.abort(reason) }))
+  expect(error.code).toBe('ERR_INVALID_ARGUMENT')
+})
+
+const moments: [string, () => Promise<unknown>][] = [
+  ['in the turn of the call', async () => {}],
+  ['after a microtask', () => Promise.resolve()],
+  ['in the next turn', () => new Promise((resolve) => setImmediate(resolve))],
+  ['in mid-call', () => new Promise((resolve) => setTimeout(resolve, 20))],
+]
+
+test.each(moments)('%s: rejects at once, with the reason', async (_, moment) => {
+  const embedder = await loadTiny()
+  const controller = new AbortController()
+  const call = embedder.embed(many, { signal: controller.signal })
+  const rejected = refusal(call)
+  await moment()
+  const start = performance.now()
+  controller.abort(reason)
+  expect(await rejected).toBe(reason)
+  expect(performance.now() - start, 'milliseconds').toBeLessThan(100)
+  expect(bits(await embedder.embed(many[0]!)), 'the model works on').toBe(
+    bits((await embedder.embed(many.slice(0, 3)))[0]!),
+  )
+})
+
+test('without a reason of yours: an AbortError, as everywhere; a timeout: a TimeoutError', async () => {
+  const embedder = await loadTiny()
+  const controller = new AbortController()
+  const call = refusal(embedder.embed(many, { signal: controller.signal }))
+  controller.abort()
+  expect((await call).name).toBe('AbortError')
+  expect((await refusal(embedder.embed(many, { signal: AbortSignal.timeout(5) }))).name).toBe('TimeoutError')
+})
+
+test('an abort after the end does nothing', async () => {
+  const embedder = await loadTiny()
+  const controller = new AbortController()
+  const vector = await embedder.embed('a', { signal: controller.signal })
+  controller.abort(reason)
+  expect(vector.length).toBe(48)
+})
+
+test('one signal on 1,000 calls: one listener, no warning, none left', async () => {
+  const embedder = await loadTiny()
+  const warnings: Error[] = []
+  const listener = (warning: Error): number => warnings.push(warning)
+  process.on('warning', listener)
+  const { signal } = new AbortController()
+  const calls = Array.from({ length: 1000 }, (_, index) => embedder.embed(`text ${index}`, { signal }))
+  expect(getEventListeners(signal, 'abort').length).toBe(1)
+  await Promise.all(calls)
+  expect(getEventListeners(signal, 'abort').length).toBe(0)
+  await new Promise((resolve) => setImmediate(resolve))
+  process.off('warning', listener)
+  expect(warnings).toEqual([])
+})
+
+test('one call of many in a job stops; the others get their vectors', async () => {
+  const embedder = await loadTiny()
+  const controller = new AbortController()
+  const texts = Array.from({ length: 100 }, (_, index) => `text ${index}`)
+  const calls = texts.map((text, index) => embedder.embed(text, index % 2 ? { signal: controller.signal } : {}))
+  controller.abort(reason)
+  const outcomes = await Promise.allSettled(calls)
+  const kept = texts.filter((_, index) => index % 2 === 0)
+  const vectors = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [bits(outcome.value)] : []))
+  checkSameBits('kept', kept, vectors, (await embedder.embed(kept)).map(bits))
+  expect(new Set(outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : [])))).toEqual(
+    new Set([reason]),
+  )
+})
+
+test('dropped work frees the engine: a call after an abort does not wait for it', async () => {
+  const embedder = await loadTiny()
+  const full = performance.now()
+  await embedder.embed(many)
+  const whole = performance.now() - full
+  const controller = new AbortController()
+  const stopped = refusal(embedder.embed(many, { signal: controller.signal }))
+  await new Promise((resolve) => setImmediate(resolve))
+  controller.abort(reason)
+  await stopped
+  const start = performance.now()
+  await embedder.embed('next')
+  expect(performance.now() - start, `of ${whole} ms for the whole call`).toBeLessThan(whole / 2)
+})

@@ -1,0 +1,179 @@
+//! 2. Long texts: only as much is tokenised as is needed, and the ids are the same.
+
+mod common;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::{MODELS, folder, shared_data, tokenizer};
+use text::{Error, Limit, Overflow, Side, Tokenizer};
+use tokenizers::{TruncationDirection, TruncationParams};
+
+/// What a text may be made of. Pieces join without a space unless they bring one.
+const FRAGMENTS: [&str; 42] = [
+    "dog ",
+    " barks",
+    "it's ",
+    "don't",
+    " 3.14 ",
+    "1234567",
+    "  ",
+    "   \n\n\t ",
+    "\r\n",
+    "!\n",
+    "...",
+    " . ",
+    ", and ",
+    "x,y",
+    "今日は天気がいいですね。",
+    "北京是中国的首都，",
+    "上海",
+    "東",
+    "한국어 ",
+    "Ünïcödé ",
+    "e\u{301}",
+    " \u{301}",
+    "\u{200b}",
+    "\u{a0}",
+    "\u{3000}",
+    "👩‍👩‍👧‍👦 ",
+    "🇩🇪🇩🇪",
+    "مرحبا ",
+    "हिन्दी ",
+    "ไทย",
+    "\0",
+    "\u{fffd} ",
+    "\u{2581}",
+    "[SEP]",
+    " <mask> ",
+    "<mask>",
+    "</s>",
+    "<|endoftext|>",
+    "    <mask>",
+    "fn main() { ",
+    "``''\"\" ",
+    "ﬁne Ａ１ ",
+];
+
+/// xorshift: the same texts everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+
+    /// A text that favours a few fragments, so that odd runs happen.
+    fn text(&mut self, length: usize) -> String {
+        let favourites: Vec<&str> =
+            (0..1 + self.below(8)).map(|_| FRAGMENTS[self.below(FRAGMENTS.len())]).collect();
+        let mut text = String::new();
+        while text.len() < length {
+            let any = self.below(10) == 0;
+            let fragment = if any {
+                FRAGMENTS[self.below(FRAGMENTS.len())]
+            } else {
+                favourites[self.below(favourites.len())]
+            };
+            text.push_str(fragment);
+        }
+        text
+    }
+}
+
+/// The library as the reference uses it: the whole text, truncated by the tokenizer itself.
+fn oracle(folder: &Path) -> tokenizers::Tokenizer {
+    let mut tokenizer = tokenizers::Tokenizer::from_file(folder.join("tokenizer.json")).unwrap();
+    tokenizer.with_padding(None);
+    tokenizer
+}
+
+fn truncated(oracle: &mut tokenizers::Tokenizer, text: &str, limit: &Limit) -> Vec<u32> {
+    let direction = match limit.side {
+        Side::Right => TruncationDirection::Right,
+        Side::Left => TruncationDirection::Left,
+    };
+    let truncation = TruncationParams { max_length: limit.max_length, direction, ..Default::default() };
+    oracle.with_truncation(Some(truncation)).unwrap();
+    oracle.encode_fast(text, true).unwrap().get_ids().to_vec()
+}
+
+fn check_like_the_whole_text(folder: &Path, rounds: usize) {
+    let (tokenizer, mut oracle, mut random) = (tokenizer(folder), oracle(folder), Random(7));
+    for round in 0..rounds {
+        let length = 12_000 + random.below(30_000);
+        let text = random.text(length);
+        for side in [Side::Right, Side::Left] {
+            let limit = Limit { side, ..Limit::new(4 + random.below(300)) };
+            let got = tokenizer.encode(&text, &limit).unwrap();
+            let want = truncated(&mut oracle, &text, &limit);
+            assert!(got.ids == want, "{} round {round} {limit:?}\n{:?}\n{want:?}", folder.display(), got.ids);
+        }
+    }
+}
+
+#[test]
+fn ids_are_those_of_the_whole_text() {
+    for model in MODELS {
+        check_like_the_whole_text(&folder(model), 60);
+    }
+}
+
+#[test]
+fn ids_are_those_of_the_whole_text_for_every_shared_model() {
+    let Some(data) = shared_data() else { return };
+    for entry in data.join("tiny-models").read_dir().unwrap() {
+        let folder = entry.unwrap().path();
+        if folder.join("tokenizer.json").exists() {
+            check_like_the_whole_text(&folder, 20);
+        }
+    }
+    check_like_the_whole_text(&data.join("tokenizer"), 200);
+}
+
+fn timed(tokenizer: &Tokenizer, text: &str, limit: &Limit) -> Duration {
+    let start = Instant::now();
+    let encoded = tokenizer.encode(text, limit).unwrap();
+    assert!(encoded.truncated && encoded.ids.len() == limit.max_length);
+    start.elapsed()
+}
+
+/// Whole, ten megabytes take seconds in this profile; a window takes milliseconds.
+#[test]
+fn ten_megabytes_are_not_read_to_the_end() {
+    let text = "The two most prominent families, and 3 more, arrived in 1071. ".repeat(160_000);
+    for model in MODELS {
+        let tokenizer = tokenizer(&folder(model));
+        for side in [Side::Right, Side::Left] {
+            let took = timed(&tokenizer, &text, &Limit { side, ..Limit::new(256) });
+            assert!(took < Duration::from_secs(1), "{model} {side:?}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn a_long_text_can_be_refused_without_reading_it() {
+    let text = "The two most prominent families. ".repeat(300_000);
+    let limit = Limit { overflow: Overflow::Error, ..Limit::new(256) };
+    let tokenizer = tokenizer(&folder("bert-cls-prompts"));
+    let start = Instant::now();
+    let refused = tokenizer.encode(&text, &limit);
+    assert!(matches!(refused, Err(Error::TooLong { tokens: 257.., limit: 256 })), "{refused:?}");
+    assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+/// No place to cut: read whole. WordPiece makes one unknown word of it.
+#[test]
+fn a_million_letters_without_a_space_come_back() {
+    let text = "a".repeat(1_000_000);
+    for model in MODELS {
+        let tokenizer = tokenizer(&folder(model));
+        let start = Instant::now();
+        let encoded = tokenizer.encode(&text, &Limit::new(256)).unwrap();
+        println!("{model}: {} ids, {:?}", encoded.ids.len(), start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(20), "{model}");
+    }
+}
