@@ -50,7 +50,7 @@ impl Out {
 #[napi]
 impl Engine {
     /// `settle(job, fault, value)` runs on this thread once for every job that ends; cancelled jobs do not.
-    #[napi(constructor)]
+    #[napi(constructor, catch_unwind)]
     pub fn new(settle: Function<'_, FnArgs<Settled>, ()>) -> napi::Result<Self> {
         let settle = settle
             .build_threadsafe_function::<Settled>()
@@ -61,7 +61,7 @@ impl Engine {
     }
 
     /// Opens a model folder; settles with a `Model`.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn load(&self, job: u32, folder: String, options: LoadOptions) {
         let out = self.out.clone();
         engine::spawn(move || {
@@ -71,7 +71,7 @@ impl Engine {
     }
 
     /// Embeds texts, which share options; settles with `Rows`.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn embed(&self, job: u32, model: &Model, texts: Vec<String>, options: EmbedOptions) {
         let Some(embedder) = model.embedder() else { return self.disposed(job) };
         let out = self.out.clone();
@@ -83,7 +83,7 @@ impl Engine {
     }
 
     /// Counts tokens; settles with one number a text.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn count(&self, job: u32, model: &Model, texts: Vec<String>) {
         let Some(embedder) = model.embedder() else { return self.disposed(job) };
         let out = self.out.clone();
@@ -93,7 +93,7 @@ impl Engine {
     }
 
     /// Drops what has not begun of a job, which then does not settle. Unknown jobs are ignored.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn cancel(&self, job: u32) {
         if let Some(ticket) = self.out.tickets().remove(&job) {
             ticket.cancel();
@@ -101,7 +101,7 @@ impl Engine {
     }
 
     /// While `active`, the event loop stays alive for what this engine has to say.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn hold(&self, env: Env, active: bool) -> napi::Result<()> {
         hold(&self.out, &env, active)
     }

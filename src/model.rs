@@ -27,13 +27,13 @@ impl Model {
 #[napi]
 impl Model {
     /// What it is and how it runs, as JSON.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn info(&self) -> String {
         self.info.clone()
     }
 
     /// Gives back this handle's share; calls in flight finish. May be called twice.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn dispose(&self) {
         self.embedder.lock().unwrap_or_else(PoisonError::into_inner).take();
     }

@@ -14,6 +14,7 @@ mod load;
 mod scheduler;
 mod spec;
 mod threads;
+mod vectors;
 
 pub use contain::contained;
 pub use embedder::Embedder;
@@ -23,3 +24,4 @@ pub use job::{EmbedSettings, Overflow, PromptChoice, Request, RowFault, Rows, Si
 pub use load::LoadOptions;
 pub use scheduler::spawn;
 pub use spec::{Module, Spec};
+pub use vectors::{cosine, kernel_names, top_k};

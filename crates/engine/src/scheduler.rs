@@ -54,7 +54,8 @@ struct Queue {
     tasks: VecDeque<Task>,
     /// How many tasks run, by lane (its address).
     running: Vec<(usize, usize)>,
-    started: bool,
+    /// Threads that were started.
+    threads: usize,
 }
 
 /// Runs `work` on one of the engine's threads, behind what waits.
@@ -83,22 +84,24 @@ impl Scheduler {
             Place::Last => queue.tasks.extend(tasks),
             Place::First => tasks.rev().for_each(|task| queue.tasks.push_front(task)),
         }
-        if !std::mem::replace(&mut queue.started, true) {
-            self.start();
-        }
+        self.start(&mut queue);
         drop(queue);
         for _ in 0..count.min(self.threads) {
             self.wake.notify_one();
         }
     }
 
-    fn start(&'static self) {
-        for number in 0..self.threads {
-            let thread = std::thread::Builder::new().name(format!("embed-native-{number}"));
-            // Fewer threads than wished for still do the work; none at all would leave callers waiting.
-            if let Err(error) = thread.spawn(move || self.run()) {
-                assert!(number > 0, "the system gives this process no thread: {error}");
-                return;
+    /// Starts the threads that are missing. Fewer than wished for still do the work; with none at all the
+    /// caller is told by a panic, which the doorway turns into an exception.
+    fn start(&'static self, queue: &mut Queue) {
+        while queue.threads < self.threads {
+            let name = format!("embed-native-{}", queue.threads);
+            match std::thread::Builder::new().name(name).spawn(move || self.run()) {
+                Ok(_) => queue.threads += 1,
+                Err(error) => {
+                    assert!(queue.threads > 0, "the system gives this process no thread: {error}");
+                    return;
+                }
             }
         }
     }

@@ -166,6 +166,7 @@ pub(crate) unsafe fn tile<I: Isa, const ROWS: usize, const PANELS: usize, const 
     for _ in 0..args.k {
         if PANELS == 1 {
             isa.prefetch(ahead);
+            isa.prefetch(ahead.wrapping_add(args.ahead_step / 2));
             ahead = ahead.wrapping_add(args.ahead_step);
         }
         let mut weights = [[isa.splat(0.0); VECTORS]; PANELS];

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -84,13 +84,15 @@ impl Checkpoint {
     /// Reads a tensor as f32.
     pub(crate) fn read(&self, name: &str) -> Result<Values, Error> {
         let (shard, info) = self.find(name)?;
-        let bytes = shard.read(name, info)?;
-        let hash = twox_hash::XxHash3_64::oneshot(&bytes);
-        let values = decode(info.dtype, &bytes).ok_or_else(|| Error::Unsupported {
-            path: shard.path.clone(),
-            message: format!("tensor \"{name}\" is stored as {:?}; weights must be F32, F16 or BF16", info.dtype),
-        })?;
-        Ok(Values { values, hash })
+        match info.dtype {
+            Dtype::F32 => shard.read_f32(name, info),
+            Dtype::F16 => shard.read_halves(name, info, |half| half::f16::from_bits(half).to_f32()),
+            Dtype::BF16 => shard.read_halves(name, info, |half| half::bf16::from_bits(half).to_f32()),
+            other => Err(Error::Unsupported {
+                path: shard.path.clone(),
+                message: format!("tensor \"{name}\" is stored as {other:?}; weights must be F32, F16 or BF16"),
+            }),
+        }
     }
 
     fn find(&self, name: &str) -> Result<(&Shard, &TensorInfo), Error> {
@@ -124,23 +126,40 @@ impl Shard {
         Ok((Self { path, id, file: Mutex::new(file), data_start }, metadata))
     }
 
-    fn read(&self, name: &str, info: &TensorInfo) -> Result<Vec<u8>, Error> {
+    fn read_f32(&self, name: &str, info: &TensorInfo) -> Result<Values, Error> {
+        let mut values: Vec<f32> = self.read(name, info)?;
+        let hash = twox_hash::XxHash3_64::oneshot(bytemuck::cast_slice(&values));
+        values.iter_mut().for_each(|value| *value = f32::from_bits(u32::from_le(value.to_bits())));
+        Ok(Values { values, hash })
+    }
+
+    fn read_halves(&self, name: &str, info: &TensorInfo, widen: fn(u16) -> f32) -> Result<Values, Error> {
+        let halves: Vec<u16> = self.read(name, info)?;
+        let hash = twox_hash::XxHash3_64::oneshot(bytemuck::cast_slice(&halves));
+        Ok(Values { values: halves.into_iter().map(|half| widen(u16::from_le(half))).collect(), hash })
+    }
+
+    /// The tensor's numbers as they lie in the file, little-endian.
+    fn read<T: bytemuck::Pod>(&self, name: &str, info: &TensorInfo) -> Result<Vec<T>, Error> {
         let (start, end) = info.data_offsets;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(end - start).map_err(|_| Error::Memory {
-            path: self.path.clone(),
-            tensor: name.into(),
-            bytes: end - start,
-        })?;
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(self.data_start + start as u64))
-            .and_then(|_| (&mut *file).take((end - start) as u64).read_to_end(&mut bytes))
-            .map_err(|source| Error::Read { path: self.path.clone(), source })?;
-        if bytes.len() == end - start {
-            return Ok(bytes);
+        let (path, tensor) = (self.path.clone(), name.to_string());
+        let mut numbers: Vec<T> = Vec::new();
+        if numbers.try_reserve_exact((end - start) / size_of::<T>()).is_err() {
+            return Err(Error::Memory { path, tensor, bytes: end - start });
         }
-        let message = format!("ends inside tensor \"{name}\"; it changed while it was read: load again");
-        Err(Error::Broken { path: self.path.clone(), message })
+        numbers.resize((end - start) / size_of::<T>(), T::zeroed());
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = file
+            .seek(SeekFrom::Start(self.data_start + start as u64))
+            .and_then(|_| file.read_exact(bytemuck::cast_slice_mut(&mut numbers)));
+        match read {
+            Ok(()) => Ok(numbers),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                let message = format!("ends inside tensor \"{tensor}\"; it changed while it was read: load again");
+                Err(Error::Broken { path, message })
+            }
+            Err(source) => Err(Error::Read { path, source }),
+        }
     }
 }
 
@@ -213,15 +232,4 @@ fn check_size(metadata: &Metadata, present: u64) -> Result<(), String> {
     }
     let remedy = if promised > present { "the download broke off: fetch it again" } else { "fetch it again" };
     Err(format!("its header promises {promised} bytes of tensors, the file has {present}; {remedy}"))
-}
-
-/// Little-endian numbers as f32; `None` for types that hold no real numbers.
-fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    let halves = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-    Some(match dtype {
-        Dtype::F32 => bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect(),
-        Dtype::F16 => halves().map(|pair| half::f16::from_le_bytes(pair).to_f32()).collect(),
-        Dtype::BF16 => halves().map(|pair| half::bf16::from_le_bytes(pair).to_f32()).collect(),
-        _ => return None,
-    })
 }
