@@ -1,14 +1,18 @@
 /**
- * Chapter 11: the event loop is never blocked for long, whatever the size of a call. The bounds are generous and the best of
- * a few tries counts, since machines are shared; bench/event-loop.mjs measures exactly.
+ * Chapter 11: the event loop is never blocked for long, whatever the size of a call. On a busy machine a turn is long because
+ * others compute, so on Linux the time that this thread itself computed counts, and the time on the clock has a wide bound.
+ * The best of a few tries counts. bench/event-loop.mjs measures exactly.
  */
+import { readFileSync } from 'node:fs'
 import { type Embedder, topK } from '@x/embed-native'
 import { beforeAll, expect, test } from 'vitest'
 
 import { loadTiny } from './support.js'
 
-const TRIES = 4
-const BOUND = 20
+const TRIES = 5
+
+/** Milliseconds in one turn: computed by this thread (the kernel counts in steps of up to 4), and on the clock. */
+const BOUND = { computed: 12, clock: 100 }
 
 let embedder: Embedder
 
@@ -17,14 +21,28 @@ beforeAll(async () => {
   await embedder.embed(Array.from({ length: 2000 }, (_, index) => `warm up ${index}`))
 })
 
-/** The longest time, in ms, between two turns of the event loop while `work` is under way, its first turn included. */
-async function longestTurn(work: () => Promise<unknown>): Promise<number> {
-  let longest = 0
-  let last = performance.now()
+interface Times {
+  computed: number
+  clock: number
+}
+
+/** Milliseconds since some moment. Where the kernel does not tell what one thread computed, the clock stands in. */
+function times(): Times {
+  const clock = performance.now()
+  if (process.platform !== 'linux') return { computed: clock, clock }
+  const [nanoseconds] = readFileSync('/proc/self/schedstat', 'latin1').split(' ')
+  return { computed: Number(nanoseconds) / 1e6, clock }
+}
+
+/** The longest turn of the event loop while `work` is under way, its first turn included. */
+async function longestTurn(work: () => Promise<unknown>): Promise<Times> {
+  const longest: Times = { computed: 0, clock: 0 }
+  let last = times()
   let done = false
   const turn = (): void => {
-    const now = performance.now()
-    longest = Math.max(longest, now - last)
+    const now = times()
+    longest.computed = Math.max(longest.computed, now.computed - last.computed)
+    longest.clock = Math.max(longest.clock, now.clock - last.clock)
     last = now
     if (!done) setImmediate(turn)
   }
@@ -35,10 +53,14 @@ async function longestTurn(work: () => Promise<unknown>): Promise<number> {
   return longest
 }
 
-async function bestOf(work: () => Promise<unknown>): Promise<number> {
-  const found: number[] = []
-  while (found.length < TRIES && !found.some((longest) => longest < BOUND)) found.push(await longestTurn(work))
-  return Math.min(...found)
+async function bestOf(work: () => Promise<unknown>): Promise<Times> {
+  const best: Times = { computed: Infinity, clock: Infinity }
+  for (let tried = 0; tried < TRIES && (best.computed >= BOUND.computed || best.clock >= BOUND.clock); tried++) {
+    const { computed, clock } = await longestTurn(work)
+    best.computed = Math.min(best.computed, computed)
+    best.clock = Math.min(best.clock, clock)
+  }
+  return best
 }
 
 const texts = Array.from({ length: 5000 }, (_, index) => `text number ${index}, and a few words more to read`)
@@ -60,5 +82,15 @@ const cases: [string, () => Promise<unknown>][] = [
 ]
 
 test.each(cases)('%s', async (_, work) => {
-  expect(await bestOf(work), `ms in the longest turn, best of ${TRIES}`).toBeLessThan(BOUND)
+  const { computed, clock } = await bestOf(work)
+  expect(computed, `ms computed in the longest turn, best of ${TRIES}`).toBeLessThan(BOUND.computed)
+  expect(clock, `ms on the clock in the longest turn, best of ${TRIES}`).toBeLessThan(BOUND.clock)
+})
+
+test('the measure sees what blocks', async () => {
+  const block = async (): Promise<void> => {
+    const end = times().computed + 40
+    while (times().computed < end) JSON.stringify(rows.slice(0, 100))
+  }
+  expect((await longestTurn(block)).computed).toBeGreaterThan(30)
 })

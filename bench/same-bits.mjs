@@ -16,16 +16,19 @@ const SAMPLE = 20
 
 const options = await readOptions(
   'Checks that the same text always gives the same bits.',
-  { kernels: { type: 'string' }, child: { type: 'boolean', default: false } },
+  { kernels: { type: 'string' }, texts: { type: 'string' }, child: { type: 'boolean', default: false } },
   `
-  --kernels <a,b>     checks each of these kernel families; default: the one the library chooses`,
+  --kernels <a,b>     checks each of these kernel families; default: the one the library chooses
+  --texts <n>         how many texts, default 500; a few for the generic kernels, which are slow by design`,
 )
 
 /** Short and long texts mixed, so that batches are ragged. */
 function mixedTexts() {
-  const { short, long } = loadTexts(options.data, options.smoke ? { short: 24, long: 4 } : { short: 440, long: 60 })
-  const every = Math.ceil(short.length / long.length)
-  return short.flatMap((text, index) => (index % every === 0 ? [text, long[index / every]] : [text]))
+  const count = options.smoke ? 26 : Number(options.texts ?? 500)
+  const { short, long } = loadTexts(options.data, { long: Math.ceil(count / 8) })
+  const every = 8
+  const mixed = short.flatMap((text, index) => (index % every === 0 && long[index / every] ? [text, long[index / every]] : [text]))
+  return mixed.slice(0, count)
 }
 
 /** A fixed shuffle: a failure must come again. */
@@ -77,9 +80,10 @@ async function child() {
 /** Two processes with 1 thread and two with 2, of one kernel family. */
 async function checkFamily(name) {
   const env = name ? { EMBED_NATIVE_ISA: name } : {}
+  const own = options.texts ? ['--texts', options.texts] : []
   const runs = []
   for (const threads of options.smoke ? [1, 2] : [1, 2, 1, 2]) {
-    runs.push(await measureAlone('same-bits.mjs', [...asWords({ ...options, threads }), '--child'], env))
+    runs.push(await measureAlone('same-bits.mjs', [...asWords({ ...options, threads }), ...own, '--child'], env))
   }
   const [{ kernel, texts, expected, sample }] = runs
   const inBatches = runs.reduce((sum, { changed }) => sum + changed, 0)

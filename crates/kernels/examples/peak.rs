@@ -126,7 +126,7 @@ impl Bench {
 
     /// The shortest of several runs, in seconds for one call.
     fn time(&self, calls: usize, mut work: impl FnMut()) -> f64 {
-        let (runs, calls) = if self.tiny { (1, 1) } else { (12, calls) };
+        let (runs, calls) = if self.tiny { (1, 1) } else { (60, calls.div_ceil(5)) };
         let mut best = f64::INFINITY;
         for _ in 0..runs {
             let start = Instant::now();

@@ -15,7 +15,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let start = Instant::now();
     let tokenizer = Tokenizer::load(&PathBuf::from(folder), &LoadOptions::default())?;
-    println!("load {:.1?}, {} ids", start.elapsed(), tokenizer.vocab_size());
+    println!(
+        "load {:.1?}, {} ids, {} bytes, {}",
+        start.elapsed(),
+        tokenizer.vocab_size(),
+        tokenizer.bytes(),
+        memory()
+    );
     let content = std::fs::read_to_string(file)?;
     let lines: Vec<&str> = content.lines().collect();
     for threads in [1, 1, 2, 2] {

@@ -181,7 +181,7 @@ impl Tokenizer {
     }
 }
 
-/// Measured: strings, two hash maps and a trie take about this many times the file.
+/// Roughly: strings, two hash maps and a trie take this many times the file.
 const BYTES_PER_FILE_BYTE: usize = 8;
 
 /// None when the file is not there.

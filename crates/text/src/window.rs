@@ -79,3 +79,60 @@ impl Wanted {
         Ok(ids)
     }
 }
+
+#[cfg(test)]
+#[path = "../tests/common/nasty.rs"]
+mod nasty;
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::nasty::Random;
+    use super::*;
+
+    fn committed() -> Vec<PathBuf> {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        let folders = data.read_dir().unwrap().map(|entry| entry.unwrap().path());
+        folders.filter(|folder| folder.is_dir()).collect()
+    }
+
+    fn shared() -> Vec<PathBuf> {
+        let Some(data) = std::env::var_os("EMBED_NATIVE_DATA").map(PathBuf::from) else { return Vec::new() };
+        let folders = data.join("tiny-models").read_dir().unwrap().map(|entry| entry.unwrap().path());
+        folders
+            .chain([data.join("tokenizer")])
+            .filter(|folder| folder.join("tokenizer.json").exists())
+            .collect()
+    }
+
+    /// Wherever a text is cut, what is trusted of the window is what the whole text has there.
+    fn check_windows(folder: &Path, seed: u64) -> usize {
+        let tokenizer = tokenizers::Tokenizer::from_file(folder.join("tokenizer.json")).unwrap();
+        let (barriers, mut random, mut trusted) = (Barriers::of(&tokenizer).unwrap(), Random(seed), 0);
+        for _ in 0..150 {
+            let text = random.text(4000);
+            let whole = tokenizer.encode_fast(text.as_str(), false).unwrap();
+            for side in [Side::Right, Side::Left] {
+                let wanted = Wanted { room: 0, side };
+                let window = wanted.window(&text, 200 + random.below(3000));
+                let ids = wanted.ids_in_window(&tokenizer, &barriers, window).unwrap();
+                let same = match side {
+                    Side::Right => whole.get_ids().starts_with(&ids),
+                    Side::Left => whole.get_ids().ends_with(&ids),
+                };
+                assert!(same, "{} {side:?} {window:?}\nof {text:?}", folder.display());
+                trusted += ids.len();
+            }
+        }
+        trusted
+    }
+
+    #[test]
+    fn what_is_trusted_is_what_the_whole_text_has() {
+        for folder in committed().iter().chain(&shared()) {
+            let trusted = check_windows(folder, 11);
+            assert!(trusted > 50_000, "{}: {trusted} ids in 300 windows", folder.display());
+        }
+    }
+}

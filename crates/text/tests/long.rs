@@ -1,88 +1,16 @@
 //! 2. Long texts: only as much is tokenised as is needed, and the ids are the same.
 
 mod common;
+#[path = "common/nasty.rs"]
+mod nasty;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{MODELS, folder, shared_data, tokenizer};
+use nasty::Random;
 use text::{Error, Limit, Overflow, Side, Tokenizer};
 use tokenizers::{TruncationDirection, TruncationParams};
-
-/// What a text may be made of. Pieces join without a space unless they bring one.
-const FRAGMENTS: [&str; 42] = [
-    "dog ",
-    " barks",
-    "it's ",
-    "don't",
-    " 3.14 ",
-    "1234567",
-    "  ",
-    "   \n\n\t ",
-    "\r\n",
-    "!\n",
-    "...",
-    " . ",
-    ", and ",
-    "x,y",
-    "今日は天気がいいですね。",
-    "北京是中国的首都，",
-    "上海",
-    "東",
-    "한국어 ",
-    "Ünïcödé ",
-    "e\u{301}",
-    " \u{301}",
-    "\u{200b}",
-    "\u{a0}",
-    "\u{3000}",
-    "👩‍👩‍👧‍👦 ",
-    "🇩🇪🇩🇪",
-    "مرحبا ",
-    "हिन्दी ",
-    "ไทย",
-    "\0",
-    "\u{fffd} ",
-    "\u{2581}",
-    "[SEP]",
-    " <mask> ",
-    "<mask>",
-    "</s>",
-    "<|endoftext|>",
-    "    <mask>",
-    "fn main() { ",
-    "``''\"\" ",
-    "ﬁne Ａ１ ",
-];
-
-/// xorshift: the same texts everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-
-    /// A text that favours a few fragments, so that odd runs happen.
-    fn text(&mut self, length: usize) -> String {
-        let favourites: Vec<&str> =
-            (0..1 + self.below(8)).map(|_| FRAGMENTS[self.below(FRAGMENTS.len())]).collect();
-        let mut text = String::new();
-        while text.len() < length {
-            let any = self.below(10) == 0;
-            let fragment = if any {
-                FRAGMENTS[self.below(FRAGMENTS.len())]
-            } else {
-                favourites[self.below(favourites.len())]
-            };
-            text.push_str(fragment);
-        }
-        text
-    }
-}
 
 /// The library as the reference uses it: the whole text, truncated by the tokenizer itself.
 fn oracle(folder: &Path) -> tokenizers::Tokenizer {
