@@ -67,6 +67,7 @@ const texts = Array.from({ length: 5000 }, (_, index) => `text number ${index}, 
 const matrix = new Float32Array(1_000_000 * 8).map((_, index) => Math.sin(index))
 const rows = Array.from({ length: 200_000 }, (_, row) => matrix.subarray(row * 8, (row + 1) * 8))
 
+const forty = new Array(40).fill(0)
 const wrong = [...new Array(500_000).fill('a'), 1] as string[]
 
 const cases: [string, () => Promise<unknown>][] = [
@@ -75,6 +76,7 @@ const cases: [string, () => Promise<unknown>][] = [
   ['embed: 5,000 texts as arrays', () => embedder.embed(texts, { output: 'array' })],
   ['embed: 2,000 calls at once', () => Promise.all(texts.slice(0, 2000).map((text) => embedder.embed(text)))],
   ['embed: 4 calls of 5,000 texts', () => Promise.all([0, 1, 2, 3].map(() => embedder.embed(texts)))],
+  ['embed: 40 calls of 2,000 texts', () => Promise.all(forty.map(() => embedder.embed(texts.slice(0, 2000))))],
   ['countTokens: 5,000 texts', () => embedder.countTokens(texts)],
   ['a wrong text at the end of 500,000', () => embedder.embed(wrong).catch(() => {})],
   ['topK over a matrix of a million rows', () => topK(matrix.subarray(0, 8), matrix, 10)],

@@ -27,7 +27,9 @@ function mixedTexts() {
   const count = options.smoke ? 26 : Number(options.texts ?? 500)
   const { short, long } = loadTexts(options.data, { long: Math.ceil(count / 8) })
   const every = 8
-  const mixed = short.flatMap((text, index) => (index % every === 0 && long[index / every] ? [text, long[index / every]] : [text]))
+  const mixed = short.flatMap((text, index) =>
+    index % every === 0 && long[index / every] ? [text, long[index / every]] : [text],
+  )
   return mixed.slice(0, count)
 }
 
