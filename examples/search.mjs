@@ -1,9 +1,9 @@
 /**
  * Semantic search in one file: embed some sentences, ask questions, print what is nearest in meaning.
  *
- *     node examples/search.mjs [model folder]
+ *     node examples/search.mjs <model folder>
  *
- * Without a folder it takes all-MiniLM-L6-v2 from the cache, where `node scripts/model.mjs` puts it.
+ * `node scripts/model.mjs` fetches all-MiniLM-L6-v2 and prints its folder; `npm run demo` does all of it.
  */
 import { readFile } from 'node:fs/promises'
 
@@ -37,10 +37,10 @@ async function ask(embedder, question, sentences, matrix) {
   }
 }
 
-async function search() {
+async function search(folder) {
   const sentences = JSON.parse(await readFile(new URL('data/sentences.json', import.meta.url), 'utf8'))
   const start = performance.now()
-  const embedder = await Embedder.load(process.argv[2])
+  const embedder = await Embedder.load(folder)
   const { architecture, dims, kernel, threads } = embedder.info
   const loadMs = (performance.now() - start).toFixed(0)
   console.log(`loaded in ${loadMs} ms: ${architecture}, ${dims} dimensions, kernel ${kernel}, ${threads} threads`)
@@ -55,4 +55,9 @@ async function search() {
   embedder.dispose()
 }
 
-await search()
+if (process.argv[2] === undefined) {
+  console.error('usage: node examples/search.mjs <model folder>  (node scripts/model.mjs fetches one)')
+  process.exitCode = 1
+} else {
+  await search(process.argv[2])
+}

@@ -111,7 +111,10 @@ impl Engine {
     }
 }
 
-#[expect(deprecated, reason = "clones keep the loop alive from birth to drop; this one must be able to let go")]
+#[expect(
+    deprecated,
+    reason = "clones keep the loop alive from birth to drop; this one must be able to let go"
+)]
 fn hold(out: &Out, env: &Env, active: bool) -> napi::Result<()> {
     let mut settle = out.settle.write().unwrap_or_else(PoisonError::into_inner);
     if active { settle.refer(env) } else { settle.unref(env) }

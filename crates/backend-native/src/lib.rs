@@ -10,4 +10,4 @@ mod native;
 mod pass;
 
 pub use device::NativeDevice;
-pub use native::Native;
+pub use native::{LoadError, Native};

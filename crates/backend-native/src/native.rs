@@ -1,7 +1,9 @@
 //! A loaded model on the CPU.
 
 use backend::{Backend, Batch, Description, Error};
-use nn::{Device, Head, Model, Pass};
+use kernels::{Kernels, UnknownIsa};
+use models::Loaded;
+use nn::{Device, Pass, Source};
 
 use crate::NativeDevice;
 
@@ -12,27 +14,43 @@ const BATCH_TOKENS: usize = 256;
 /// A model with its head, ready on this CPU.
 pub struct Native {
     device: NativeDevice,
-    model: Box<dyn Model<NativeDevice>>,
-    head: Head<NativeDevice>,
-    weights_hash: u64,
+    loaded: Loaded<NativeDevice>,
+}
+
+/// Why a model cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Its files.
+    #[error(transparent)]
+    Model(#[from] nn::Error),
+    /// The kernels that the process's settings ask for.
+    #[error(transparent)]
+    Kernel(#[from] UnknownIsa),
 }
 
 impl Native {
-    /// Puts a loaded model and its head together.
-    pub fn new(
-        device: NativeDevice,
-        model: Box<dyn Model<NativeDevice>>,
-        head: Head<NativeDevice>,
-        weights_hash: u64,
-    ) -> Self {
-        Self { device, model, head, weights_hash }
+    /// Loads a model for the best kernels of this CPU, or those that `EMBED_NATIVE_ISA` names.
+    ///
+    /// # Errors
+    /// Files that are missing, broken or ask for what is not supported; a setting that names no kernel.
+    pub fn load(source: &Source) -> Result<Self, LoadError> {
+        let device = NativeDevice::new(Kernels::best()?);
+        let loaded = Loaded::open(source, &device)?;
+        Ok(Self { device, loaded })
+    }
+
+    /// Most tokens a text may have, where the weights set a limit.
+    pub fn positions(&self) -> Option<usize> {
+        self.loaded.model.positions()
     }
 
     fn check(&self, batch: &Batch) -> Result<(), Error> {
         for text in batch.texts() {
-            match self.model.positions() {
+            match self.positions() {
                 _ if text.is_empty() => return Err(Error::Empty),
-                Some(limit) if text.len() > limit => return Err(Error::TooLong { tokens: text.len(), limit }),
+                Some(limit) if text.len() > limit => {
+                    return Err(Error::TooLong { tokens: text.len(), limit });
+                }
                 _ => {}
             }
         }
@@ -54,7 +72,7 @@ impl Backend for Native {
     }
 
     fn dims(&self) -> usize {
-        self.head.dims(self.model.width())
+        self.loaded.head.dims(self.loaded.model.width())
     }
 
     fn batch_tokens(&self) -> usize {
@@ -62,14 +80,14 @@ impl Backend for Native {
     }
 
     fn weights_hash(&self) -> u64 {
-        self.weights_hash
+        self.loaded.hash
     }
 
     fn embed(&self, batch: &Batch, out: &mut [f32]) -> Result<(), Error> {
         self.check(batch)?;
         let mut pass = self.device.pass(batch);
-        let hidden = self.model.forward(&mut pass)?;
-        let vectors = self.head.forward(&mut pass, &hidden)?;
+        let hidden = self.loaded.model.forward(&mut pass)?;
+        let vectors = self.loaded.head.forward(&mut pass, &hidden)?;
         pass.read(&vectors, out)
     }
 }

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use backend::{Batch, Error, Pooling, PoolingMode};
 use kernels::{Epilogue, HeadColumns, Kernels, Matrix, MatrixMut, RopeArgs};
-use nn::{Activation, Attention, Index, Linear, Lookup, Mask, Norm, NormKind, Pass, Rope, RopeStyle, RopeTable};
+use nn::{
+    Activation, Attention, Index, Linear, Lookup, Mask, Norm, NormKind, Pass, Rope, RopeStyle, RopeTable,
+};
 
 use crate::NativeDevice;
 use crate::buffers::{Buffer, Buffers};

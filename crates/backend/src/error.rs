@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum Error {
     /// A token id beyond the rows of the embedding table.
-    #[error("token id {id} is outside the model's table of {rows} rows; tokenizer and weights do not belong together")]
+    #[error(
+        "token id {id} is outside the model's table of {rows} rows; tokenizer and weights do not belong together"
+    )]
     TokenId {
         /// The id.
         id: u32,

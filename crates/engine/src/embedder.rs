@@ -150,10 +150,10 @@ fn describe(folder: &str, parts: &Parts, threads: usize) -> Result<Info, Error> 
     let spec = &parts.spec;
     Ok(Info {
         model: folder.into(),
-        architecture: models::model_type(&spec.config)?.into(),
+        architecture: spec.source.config.model_type()?.into(),
         dims: spec.truncate_dim.map_or(parts.backend.dims(), |kept| kept.clamp(1, parts.backend.dims())),
         max_length: parts.max_length,
-        pooling: spec.pooling.name(),
+        pooling: spec.source.pooling.name(),
         prompts: spec.prompts.clone(),
         normalizes: spec.normalizes,
         backend: description.backend,

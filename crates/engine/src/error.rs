@@ -18,6 +18,9 @@ pub enum Error {
     /// A model's files.
     #[error(transparent)]
     Model(#[from] nn::Error),
+    /// A model that our own kernels cannot take.
+    #[error(transparent)]
+    Native(#[from] backend_native::LoadError),
     /// A tokenizer, or a text it cannot take.
     #[error(transparent)]
     Text(#[from] text::Error),
@@ -72,7 +75,9 @@ pub enum Error {
     #[error(transparent)]
     Kernel(#[from] kernels::UnknownIsa),
     /// A vector that is not made of finite numbers.
-    #[error("the vector of this text is not finite (NaN or infinity); the model's weights are damaged or overflow")]
+    #[error(
+        "the vector of this text is not finite (NaN or infinity); the model's weights are damaged or overflow"
+    )]
     NotFinite,
     /// Memory for the result.
     #[error("{bytes} bytes for the vectors cannot be had; pass fewer texts a call")]
@@ -99,7 +104,8 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotAFolder { .. } => "ERR_MODEL_NOT_FOUND",
-            Self::Model(error) => model_code(error),
+            Self::Model(error) | Self::Native(backend_native::LoadError::Model(error)) => model_code(error),
+            Self::Kernel(_) | Self::Native(backend_native::LoadError::Kernel(_)) => "ERR_SETTINGS",
             Self::Text(error) => text_code(error),
             Self::Run(error) => run_code(error),
             Self::OutsideFolder { .. } => "ERR_MODEL_FILE",
@@ -107,7 +113,6 @@ impl Error {
             Self::OutOfRange { .. } => "ERR_INVALID_ARGUMENT",
             Self::Unavailable { .. } => "ERR_UNSUPPORTED",
             Self::Device { .. } => "ERR_DEVICE",
-            Self::Kernel(_) => "ERR_SETTINGS",
             Self::NotFinite => "ERR_NOT_FINITE",
             Self::Memory { .. } => "ERR_MEMORY",
             Self::Disposed => "ERR_DISPOSED",

@@ -23,5 +23,5 @@ pub use info::Info;
 pub use job::{EmbedSettings, Overflow, PromptChoice, Request, RowFault, Rows, Side, Ticket};
 pub use load::LoadOptions;
 pub use scheduler::spawn;
-pub use spec::{Module, Spec};
+pub use spec::Spec;
 pub use vectors::{cosine, kernel_names, top_k};

@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backend::{Backend, Pooling, PoolingMode};
-use backend_native::{Native, NativeDevice};
-use kernels::Kernels;
-use nn::{Checkpoint, Device, FileId, Head, Key, Linear, Loader, Store, Weights};
+use backend_native::Native;
+use nn::{FileId, Key, Store};
 use text::Tokenizer;
 
-use crate::{Error, Module, Spec};
+use crate::{Error, Spec};
 
 /// What a user may decide about a load. Empty fields: as the model's files say.
 #[derive(Debug, Default, Clone)]
@@ -50,18 +49,21 @@ pub(crate) fn load(folder: &Path, options: &LoadOptions) -> Result<Parts, Error>
     }
     let mut spec = Spec::read(folder)?;
     if let Some(name) = &options.pooling {
-        spec.pooling.modes = vec![pooling_named(name)?];
+        spec.source.pooling.modes = vec![pooling_named(name)?];
     }
     let tokenizer = tokenizer(&spec)?;
-    let (backend, positions) = native(&spec)?;
-    let max_length = max_length(&spec, &tokenizer.tokenizer, positions, options.max_length)?;
+    let backend = Native::load(&spec.source)?;
+    let max_length = max_length(&spec, &tokenizer.tokenizer, backend.positions(), options.max_length)?;
     Ok(Parts { spec, tokenizer, backend: Box::new(backend), max_length })
 }
 
 fn pooling_named(name: &str) -> Result<PoolingMode, Error> {
     PoolingMode::named(name).ok_or_else(|| {
         let known: Vec<_> = PoolingMode::ALL.iter().map(|(name, _)| *name).collect();
-        Error::Unavailable { what: format!("pooling {name:?}"), remedy: format!("use one of {}", known.join(", ")) }
+        Error::Unavailable {
+            what: format!("pooling {name:?}"),
+            remedy: format!("use one of {}", known.join(", ")),
+        }
     })
 }
 
@@ -85,11 +87,11 @@ fn refuse_unavailable(options: &LoadOptions) -> Result<(), Error> {
 
 /// The tokenizer, once a process for each file.
 fn tokenizer(spec: &Spec) -> Result<Arc<SharedTokenizer>, Error> {
-    let path = spec.transformer.join("tokenizer.json");
+    let path = spec.source.folder.join("tokenizer.json");
     let id = std::fs::metadata(&path).map(|metadata| FileId::of(&path, &metadata));
     let read = || -> Result<SharedTokenizer, Error> {
         let options = text::LoadOptions { lowercase: spec.lowercase };
-        let tokenizer = Tokenizer::load(&spec.transformer, &options)?;
+        let tokenizer = Tokenizer::load(&spec.source.folder, &options)?;
         let bytes = std::fs::read(&path).map_err(|source| nn::Error::Read { path: path.clone(), source })?;
         Ok(SharedTokenizer { tokenizer, hash: twox_hash::XxHash3_64::oneshot(&bytes) })
     };
@@ -102,46 +104,6 @@ fn tokenizer(spec: &Spec) -> Result<Arc<SharedTokenizer>, Error> {
     }
 }
 
-/// The model on our own kernels, and how many positions it has.
-fn native(spec: &Spec) -> Result<(Native, Option<usize>), Error> {
-    let device = NativeDevice::new(Kernels::best()?);
-    let checkpoint = Checkpoint::open(&spec.transformer)?;
-    let loader = Loader::new(&checkpoint, &device, Store::process());
-    let model = models::load(&spec.config, loader.weights())?;
-    let mut hash = loader.hash();
-    let mut dense = Vec::new();
-    for module in &spec.dense {
-        let (linear, weights) = load_dense(module, &device)?;
-        dense.push(linear);
-        hash = hash.rotate_left(7) ^ weights;
-    }
-    check_widths(spec, model.width())?;
-    let head = Head { pooling: spec.pooling.clone(), dense };
-    let positions = model.positions();
-    Ok((Native::new(device, model, head, hash), positions))
-}
-
-fn load_dense<D: Device>(module: &Module, device: &D) -> Result<(Linear<D>, u64), Error> {
-    let checkpoint = Checkpoint::open(&module.folder)?;
-    let loader = Loader::new(&checkpoint, device, Store::process());
-    let weights: Weights<'_, D> = loader.weights().at("linear");
-    let linear = Linear::load(weights, module.inputs, module.outputs, module.bias)?;
-    Ok((linear.activated(module.activation), loader.hash()))
-}
-
-/// Each module takes what the one before it makes.
-fn check_widths(spec: &Spec, width: usize) -> Result<(), Error> {
-    let mut width = width * spec.pooling.modes.len();
-    for module in &spec.dense {
-        let config = nn::Config::open(&module.folder.join("config.json"))?;
-        config.check(module.inputs == width, || {
-            format!("in_features is {}, the module before makes {width} columns", module.inputs)
-        })?;
-        width = module.outputs;
-    }
-    Ok(())
-}
-
 /// The longest text in tokens: the option, else `max_seq_length`, else the smaller of the config's positions
 /// and the tokenizer's length, as sentence-transformers decides (`models/Transformer.py`, v5.1).
 fn max_length(
@@ -150,7 +112,7 @@ fn max_length(
     positions: Option<usize>,
     asked: Option<usize>,
 ) -> Result<usize, Error> {
-    let config = spec.config.value()["max_position_embeddings"].as_u64().map(|value| value as usize);
+    let config = spec.source.config.value()["max_position_embeddings"].as_u64().map(|value| value as usize);
     let most = positions.or(config).unwrap_or(usize::MAX);
     if let Some(value) = asked {
         if value == 0 || value > most {
@@ -165,9 +127,9 @@ fn max_length(
 impl Parts {
     /// A hash over everything that changes vectors by more than rounding.
     pub(crate) fn fingerprint(&self) -> String {
-        let Spec { pooling, dense, normalizes, prompts, default_prompt, lowercase, truncate_dim, .. } = &self.spec;
-        let dense: Vec<_> = dense.iter().map(|module| module.activation).collect();
-        let Pooling { modes, include_prompt } = pooling;
+        let Spec { source, normalizes, prompts, default_prompt, lowercase, truncate_dim, .. } = &self.spec;
+        let dense: Vec<_> = source.dense.iter().map(|layer| layer.activation).collect();
+        let Pooling { modes, include_prompt } = &source.pooling;
         let description = self.backend.description();
         let facts = format!(
             "1 {:016x} {:016x} {modes:?} {include_prompt} {dense:?} {normalizes} {prompts:?} {default_prompt:?} \
@@ -177,7 +139,7 @@ impl Parts {
             self.max_length,
             description.dtype,
             description.arithmetic,
-            arithmetic_fields(self.spec.config.value()),
+            arithmetic_fields(source.config.value()),
         );
         format!("{:016x}", twox_hash::XxHash3_64::oneshot(facts.as_bytes()))
     }
@@ -185,7 +147,8 @@ impl Parts {
 
 /// A config without the fields that only tell where it came from.
 fn arithmetic_fields(config: &serde_json::Value) -> serde_json::Value {
-    const ORIGIN: [&str; 5] = ["_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"];
+    const ORIGIN: [&str; 5] =
+        ["_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"];
     let mut config = config.clone();
     if let Some(fields) = config.as_object_mut() {
         fields.retain(|name, _| !ORIGIN.contains(&name.as_str()));

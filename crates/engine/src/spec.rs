@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use backend::{Pooling, PoolingMode};
-use nn::{Activation, Config};
+use nn::{Activation, Config, DenseSource, Source};
 use serde::Deserialize;
 
 use crate::Error;
@@ -17,14 +17,8 @@ use crate::Error;
 /// A model's pipeline.
 #[derive(Debug)]
 pub struct Spec {
-    /// config.json of the transformer.
-    pub config: Config,
-    /// Where the transformer's config, weights and tokenizer are.
-    pub transformer: PathBuf,
-    /// How tokens become a vector.
-    pub pooling: Pooling,
-    /// Dense layers behind the pooling.
-    pub dense: Vec<Module>,
+    /// The transformer, the pooling and the dense layers; the tokenizer lies in its folder.
+    pub source: Source,
     /// Whether the vector is brought to length 1 at the end.
     pub normalizes: bool,
     /// Prompts by name.
@@ -37,21 +31,6 @@ pub struct Spec {
     pub lowercase: bool,
     /// Leading values to keep (`truncate_dim`), where the files say so.
     pub truncate_dim: Option<usize>,
-}
-
-/// A dense layer's folder and shape.
-#[derive(Debug)]
-pub struct Module {
-    /// Holds its weights.
-    pub folder: PathBuf,
-    /// Columns in.
-    pub inputs: usize,
-    /// Columns out.
-    pub outputs: usize,
-    /// Whether there is a bias.
-    pub bias: bool,
-    /// Applied to the sum.
-    pub activation: Option<Activation>,
 }
 
 #[derive(Deserialize)]
@@ -104,11 +83,10 @@ impl Spec {
         let transformer = modules.first().map_or(folder.to_path_buf(), |module| module.folder.clone());
         let about: TransformerConfig = optional(&transformer.join("sentence_bert_config.json"))?;
         let model: ModelConfig = optional(&folder.join("config_sentence_transformers.json"))?;
+        let config = Config::open(&transformer.join("config.json"))?;
+        let pooling = Pooling::of(PoolingMode::Mean);
         let mut spec = Self {
-            config: Config::open(&transformer.join("config.json"))?,
-            transformer,
-            pooling: Pooling::of(PoolingMode::Mean),
-            dense: Vec::new(),
+            source: Source { folder: transformer, config, pooling, dense: Vec::new() },
             normalizes: false,
             prompts: model.prompts,
             default_prompt: model.default_prompt_name,
@@ -125,10 +103,14 @@ impl Spec {
             return Err(module.refused("follows Normalize, where nothing can follow").into());
         }
         match module.class() {
-            "Pooling" => self.pooling = read_pooling(&module.config()?)?,
-            "Dense" => self.dense.push(read_dense(module)?),
+            "Pooling" => self.source.pooling = read_pooling(&module.config()?)?,
+            "Dense" => self.source.dense.push(read_dense(module)?),
             "Normalize" => self.normalizes = true,
-            _ => return Err(module.refused("is not supported; supported are Transformer, Pooling, Dense and Normalize").into()),
+            _ => {
+                return Err(module
+                    .refused("is not supported; supported are Transformer, Pooling, Dense and Normalize")
+                    .into());
+            }
         }
         Ok(())
     }
@@ -198,7 +180,8 @@ const POOLING_FIELDS: [(&str, PoolingMode); 6] = [
 
 fn read_pooling(config: &Config) -> Result<Pooling, Error> {
     let fields = config.value();
-    let has_width = ["word_embedding_dimension", "embedding_dimension"].iter().any(|name| fields[name].is_u64());
+    let has_width =
+        ["word_embedding_dimension", "embedding_dimension"].iter().any(|name| fields[name].is_u64());
     config.check(has_width, || "no embedding_dimension (older: word_embedding_dimension)".into())?;
     let include_prompt = fields["include_prompt"].as_bool().unwrap_or(true);
     let mut modes = named_modes(config)?;
@@ -229,12 +212,13 @@ fn unknown_mode(config: &Config, name: &serde_json::Value) -> Error {
     config.unsupported(format!("pooling_mode {name} is not known; known are {}", known.join(", "))).into()
 }
 
-fn read_dense(module: &FoundModule) -> Result<Module, Error> {
+fn read_dense(module: &FoundModule) -> Result<DenseSource, Error> {
     let config = module.config()?;
     let fields: DenseConfig = config.read()?;
     let class = &fields.activation_function;
     let activation = Activation::torch_class(class)
         .ok_or_else(|| config.unsupported(format!("activation_function {class:?} is not supported")))?;
     let (inputs, outputs) = (fields.in_features, fields.out_features);
-    Ok(Module { folder: module.folder.clone(), inputs, outputs, bias: fields.bias, activation })
+    let folder = module.folder.clone();
+    Ok(DenseSource { folder, config, inputs, outputs, bias: fields.bias, activation })
 }

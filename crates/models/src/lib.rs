@@ -4,6 +4,9 @@
 //! the crate `nn`. No file knows what it runs on. To add an architecture: write its file, add its line to the
 //! list below, and put a golden folder beside the others (`docs/adding-a-model.md`).
 
+mod loaded;
+
+pub use loaded::Loaded;
 use nn::{Config, Device, Error, Model, Weights};
 
 macro_rules! architectures {
@@ -17,8 +20,8 @@ macro_rules! architectures {
         ///
         /// # Errors
         /// A `model_type` that is not in [`MODEL_TYPES`]; a field or a tensor that is missing or does not fit.
-        pub fn load<D: Device>(config: &Config, weights: Weights<'_, D>) -> Result<Box<dyn Model<D>>, Error> {
-            match model_type(config)? {
+        pub(crate) fn load<D: Device>(config: &Config, weights: Weights<'_, D>) -> Result<Box<dyn Model<D>>, Error> {
+            match config.model_type()? {
                 $($($model_type)|+ => $file::load(config, weights),)+
                 other => Err(config.unsupported(format!(
                     "model_type \"{other}\" is not supported; supported are {}", MODEL_TYPES.join(", ")
@@ -32,21 +35,6 @@ architectures! {
     bert: "bert";
     modernbert: "modernbert";
     qwen3: "qwen3";
-}
-
-/// The architecture's name in `config.json`.
-///
-/// # Errors
-/// The field is missing or not a string, or the weights are of a packed kind.
-pub fn model_type(config: &Config) -> Result<&str, Error> {
-    if let Some(quantization) = config.value().get("quantization_config").filter(|value| !value.is_null()) {
-        let method = quantization.get("quant_method").and_then(|method| method.as_str()).unwrap_or("unknown");
-        return Err(config.unsupported(format!(
-            "weights packed by quantization_config \"{method}\" are not supported; take the unquantized model"
-        )));
-    }
-    let named = config.value().get("model_type").and_then(|value| value.as_str());
-    named.ok_or_else(|| config.broken("no field \"model_type\"; the config of a transformers model names one"))
 }
 
 /// The activation function of a config field.

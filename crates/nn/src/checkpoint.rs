@@ -90,7 +90,9 @@ impl Checkpoint {
             Dtype::BF16 => shard.read_halves(name, info, |half| half::bf16::from_bits(half).to_f32()),
             other => Err(Error::Unsupported {
                 path: shard.path.clone(),
-                message: format!("tensor \"{name}\" is stored as {other:?}; weights must be F32, F16 or BF16"),
+                message: format!(
+                    "tensor \"{name}\" is stored as {other:?}; weights must be F32, F16 or BF16"
+                ),
             }),
         }
     }
@@ -155,7 +157,8 @@ impl Shard {
         match read {
             Ok(()) => Ok(numbers),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                let message = format!("ends inside tensor \"{tensor}\"; it changed while it was read: load again");
+                let message =
+                    format!("ends inside tensor \"{tensor}\"; it changed while it was read: load again");
                 Err(Error::Broken { path, message })
             }
             Err(source) => Err(Error::Read { path, source }),

@@ -27,8 +27,10 @@ impl Config {
             },
             _ => Error::Read { path: path.into(), source },
         })?;
-        let value = serde_json::from_slice(&text)
-            .map_err(|error| Error::Broken { path: path.into(), message: format!("not valid JSON: {error}") })?;
+        let value = serde_json::from_slice(&text).map_err(|error| Error::Broken {
+            path: path.into(),
+            message: format!("not valid JSON: {error}"),
+        })?;
         Ok(Self { path: path.into(), value })
     }
 
@@ -40,6 +42,23 @@ impl Config {
     /// Everything in it.
     pub fn value(&self) -> &Value {
         &self.value
+    }
+
+    /// The architecture's name, `model_type`.
+    ///
+    /// # Errors
+    /// The field is missing or not a string, or the weights are of a packed kind.
+    pub fn model_type(&self) -> Result<&str, Error> {
+        if let Some(quantization) = self.value.get("quantization_config").filter(|value| !value.is_null()) {
+            let method = quantization.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
+            return Err(self.unsupported(format!(
+                "weights packed by quantization_config \"{method}\" are not supported; take the unquantized model"
+            )));
+        }
+        let named = self.value.get("model_type").and_then(Value::as_str);
+        named.ok_or_else(|| {
+            self.broken("no field \"model_type\"; the config of a transformers model names one")
+        })
     }
 
     /// Its fields as `T`; fields that `T` does not name are left alone.

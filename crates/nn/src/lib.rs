@@ -22,6 +22,7 @@ mod head;
 mod linear;
 mod norm;
 mod rope;
+mod source;
 mod store;
 mod weights;
 
@@ -35,5 +36,6 @@ pub use head::Head;
 pub use linear::{Linear, Part};
 pub use norm::{Norm, NormKind};
 pub use rope::{Rope, RopeSettings, RopeStyle, RopeTable};
+pub use source::{DenseSource, Source};
 pub use store::{FileId, Key, Store};
 pub use weights::{Loader, Table, Weights};

@@ -28,12 +28,7 @@ impl<D: Device> Linear<D> {
     ///
     /// # Errors
     /// A tensor that is missing, of another shape or of a kind that holds no real numbers.
-    pub fn load(
-        weights: Weights<'_, D>,
-        inputs: usize,
-        outputs: usize,
-        bias: bool,
-    ) -> Result<Self, Error> {
+    pub fn load(weights: Weights<'_, D>, inputs: usize, outputs: usize, bias: bool) -> Result<Self, Error> {
         Self::joined(&[Part { weights, outputs }], inputs, bias)
     }
 

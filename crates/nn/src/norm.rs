@@ -33,12 +33,7 @@ impl<D: Device> Norm<D> {
     ///
     /// # Errors
     /// A tensor that is missing or of another shape.
-    pub fn layer(
-        weights: Weights<'_, D>,
-        columns: usize,
-        epsilon: f32,
-        bias: bool,
-    ) -> Result<Self, Error> {
+    pub fn layer(weights: Weights<'_, D>, columns: usize, epsilon: f32, bias: bool) -> Result<Self, Error> {
         let bias = if bias { Some(weights.vector("bias", columns)?) } else { None };
         Ok(Self { kind: NormKind::Layer, epsilon, weight: weights.vector("weight", columns)?, bias })
     }

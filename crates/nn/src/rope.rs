@@ -67,7 +67,8 @@ impl Rope {
     fn compute(&self, positions: usize) -> RopeTable {
         let angles = (0..positions)
             .flat_map(|position| self.inverse_frequencies.iter().map(move |f| position as f32 * f));
-        let (sin, cos) = angles.map(|angle| f64::from(angle).sin_cos()).map(|(s, c)| (s as f32, c as f32)).unzip();
+        let (sin, cos) =
+            angles.map(|angle| f64::from(angle).sin_cos()).map(|(s, c)| (s as f32, c as f32)).unzip();
         RopeTable { positions, cos, sin }
     }
 }

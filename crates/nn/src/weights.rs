@@ -148,7 +148,8 @@ impl<D: Device> Loader<'_, D> {
         tensors: &[Tensor],
         make: impl FnOnce(&D, Vec<f32>) -> T,
     ) -> Result<Arc<Stored<T>>, Error> {
-        let located = tensors.iter().map(|tensor| self.checkpoint.locate(&tensor.name, &tensor.shape).cloned());
+        let located =
+            tensors.iter().map(|tensor| self.checkpoint.locate(&tensor.name, &tensor.shape).cloned());
         let files = located.collect::<Result<Vec<_>, _>>()?;
         let names = tensors.iter().map(|tensor| tensor.name.as_str()).collect::<Vec<_>>().join("+");
         let key = Key { files, form: format!("{} {form} {names}", self.device.layout()) };

@@ -36,6 +36,9 @@ mod frame;
 mod guard;
 mod limit;
 mod locality;
+#[cfg(test)]
+#[path = "../tests/common/nasty.rs"]
+mod nasty;
 mod settings;
 mod tokenizer;
 mod window;

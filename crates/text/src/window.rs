@@ -81,15 +81,11 @@ impl Wanted {
 }
 
 #[cfg(test)]
-#[path = "../tests/common/nasty.rs"]
-mod nasty;
-
-#[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::nasty::Random;
     use super::*;
+    use crate::nasty::Random;
 
     fn committed() -> Vec<PathBuf> {
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
@@ -109,8 +105,9 @@ mod tests {
     /// Wherever a text is cut, what is trusted of the window is what the whole text has there.
     fn check_windows(folder: &Path, seed: u64) -> usize {
         let mut tokenizer = tokenizers::Tokenizer::from_file(folder.join("tokenizer.json")).unwrap();
-        tokenizer.with_truncation(None).unwrap();
-        let (barriers, mut random, mut trusted) = (Barriers::of(&tokenizer).unwrap(), Random(seed), 0);
+        tokenizer.with_padding(None).with_truncation(None).unwrap();
+        let barriers = Barriers::of(&tokenizer).unwrap().without_margin();
+        let (mut random, mut trusted) = (Random(seed), 0);
         for _ in 0..150 {
             let text = random.text(4000);
             let whole = tokenizer.encode_fast(text.as_str(), false).unwrap();

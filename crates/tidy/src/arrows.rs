@@ -24,7 +24,10 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
     ("face", &["lib"]),
     ("lib", &["addon"]),
     ("addon", &["engine"]),
-    ("engine", &["hub", "text", "backend", "backend-native", "backend-candle", "backend-onnx", "kernels"]),
+    (
+        "engine",
+        &["hub", "text", "nn", "backend", "backend-native", "backend-candle", "backend-onnx", "kernels"],
+    ),
     ("text", &["backend"]),
     ("backend-native", &["models", "nn", "backend", "kernels"]),
     ("backend-candle", &["models", "nn", "backend"]),
