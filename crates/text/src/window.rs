@@ -58,7 +58,10 @@ impl Wanted {
         }
     }
 
-    /// The ids of a window that are certain.
+    /// The ids of a window that are certain: those that come out with and without what lies beyond its barriers.
+    ///
+    /// Offsets would tell in one go, but the `Precompiled` normalizer shifts
+    /// them when it removes characters at the beginning (tokenizers 0.23).
     fn ids_in_window(
         self,
         tokenizer: &tokenizers::Tokenizer,
@@ -66,18 +69,19 @@ impl Wanted {
         window: &str,
     ) -> tokenizers::Result<Vec<u32>> {
         let Some(trusted) = barriers.trusted(window, self.side) else { return Ok(Vec::new()) };
-        let encoding = tokenizer.encode(window, false)?;
-        let mut ids = encoding.get_ids().to_vec();
-        let offsets = encoding.get_offsets();
-        match self.side {
-            Side::Right => ids.truncate(offsets.iter().take_while(|at| at.1 <= trusted.end).count()),
-            Side::Left => {
-                let certain = offsets.iter().rev().take_while(|at| at.0 >= trusted.start).count();
-                ids.drain(..ids.len() - certain);
-            }
-        }
-        Ok(ids)
+        let inner = tokenizer.encode_fast(&window[trusted], false)?;
+        let outer = tokenizer.encode_fast(window, false)?;
+        let (inner, outer) = (inner.get_ids(), outer.get_ids());
+        Ok(match self.side {
+            Side::Right => outer[..common(inner.iter(), outer.iter())].to_vec(),
+            Side::Left => outer[outer.len() - common(inner.iter().rev(), outer.iter().rev())..].to_vec(),
+        })
     }
+}
+
+/// How many items two lists begin with alike.
+fn common<'ids>(one: impl Iterator<Item = &'ids u32>, other: impl Iterator<Item = &'ids u32>) -> usize {
+    one.zip(other).take_while(|(one, other)| one == other).count()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! 3. A broken tokenizer is a typed error, at load or at the text that shows it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! 1. The ids are those of sentence-transformers.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may")]
 
 mod common;
 

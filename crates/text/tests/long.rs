@@ -1,4 +1,5 @@
 //! 2. Long texts: only as much is tokenised as is needed, and the ids are the same.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may")]
 
 mod common;
 #[path = "common/nasty.rs"]

@@ -1,4 +1,5 @@
 //! 4. Any text, any limit, any number of threads.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may")]
 
 mod common;
 

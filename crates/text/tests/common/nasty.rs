@@ -62,7 +62,8 @@ impl Random {
     pub(crate) fn text(&mut self, length: usize) -> String {
         let favourites: Vec<&str> =
             (0..1 + self.below(8)).map(|_| FRAGMENTS[self.below(FRAGMENTS.len())]).collect();
-        let mut text = String::new();
+        // Removed by most normalizers, which shifts offsets.
+        let mut text = "\0".repeat(if self.below(4) == 0 { self.below(3000) } else { 0 });
         while text.len() < length {
             let any = self.below(10) == 0;
             let fragment = if any {
