@@ -2,8 +2,7 @@
 
 use backend::{Backend, Batch, Description, Error};
 use kernels::{Kernels, UnknownIsa};
-use models::Loaded;
-use nn::{Device, Pass, Source};
+use nn::{Device, Loaded, Pass, Source};
 
 use crate::NativeDevice;
 
@@ -35,7 +34,7 @@ impl Native {
     /// Files that are missing, broken or ask for what is not supported; a setting that names no kernel.
     pub fn load(source: &Source) -> Result<Self, LoadError> {
         let device = NativeDevice::new(Kernels::best()?);
-        let loaded = Loaded::open(source, &device)?;
+        let loaded = Loaded::open(source, &device, models::load)?;
         Ok(Self { device, loaded })
     }
 

@@ -1,5 +1,7 @@
 //! Models of known answers, made by sentence-transformers one text at a time in f32.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 

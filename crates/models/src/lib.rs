@@ -4,9 +4,6 @@
 //! the crate `nn`. No file knows what it runs on. To add an architecture: write its file, add its line to the
 //! list below, and put a golden folder beside the others (`docs/adding-a-model.md`).
 
-mod loaded;
-
-pub use loaded::Loaded;
 use nn::{Config, Device, Error, Model, Weights};
 
 macro_rules! architectures {
@@ -20,7 +17,7 @@ macro_rules! architectures {
         ///
         /// # Errors
         /// A `model_type` that is not in [`MODEL_TYPES`]; a field or a tensor that is missing or does not fit.
-        pub(crate) fn load<D: Device>(config: &Config, weights: Weights<'_, D>) -> Result<Box<dyn Model<D>>, Error> {
+        pub fn load<D: Device>(config: &Config, weights: Weights<'_, D>) -> Result<Box<dyn Model<D>>, Error> {
             match config.model_type()? {
                 $($($model_type)|+ => $file::load(config, weights),)+
                 other => Err(config.unsupported(format!(

@@ -12,7 +12,7 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// q in e^r = 1 + r + r² q(r), |r| <= ln 2 / 2: relative error 3.1e-9 before rounding.
 const EXP: [f32; 5] = [0.499_999_94, 0.166_665_2, 0.041_668_393, 0.008_368_781, 0.001_381_446_7];
 
-/// c[0] + c[1] x + c[2] x² …
+/// c₀ + c₁ x + c₂ x² …
 #[inline(always)]
 pub(crate) fn polynomial<I: Isa, const N: usize>(isa: I, c: [f32; N], x: I::V) -> I::V {
     let mut sum = isa.splat(c[N - 1]);

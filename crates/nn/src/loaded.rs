@@ -1,6 +1,11 @@
 //! A whole model on a device: the architecture, and the head behind it.
 
-use nn::{Checkpoint, DenseSource, Device, Error, Head, Linear, Loader, Model, Source, Store};
+use crate::{
+    Checkpoint, Config, DenseSource, Device, Error, Head, Linear, Loader, Model, Source, Store, Weights,
+};
+
+/// Reads an architecture's weights.
+pub type Architecture<D> = fn(&Config, Weights<'_, D>) -> Result<Box<dyn Model<D>>, Error>;
 
 /// A model with its head.
 pub struct Loaded<D: Device> {
@@ -13,14 +18,14 @@ pub struct Loaded<D: Device> {
 }
 
 impl<D: Device> Loaded<D> {
-    /// Reads the weights, through the process's store.
+    /// Reads the weights, through the process's store; `architecture` reads those of the transformer.
     ///
     /// # Errors
     /// Files that are missing or broken, weights that do not fit their configs, what is not supported.
-    pub fn open(source: &Source, device: &D) -> Result<Self, Error> {
+    pub fn open(source: &Source, device: &D, architecture: Architecture<D>) -> Result<Self, Error> {
         let checkpoint = Checkpoint::open(&source.folder)?;
         let loader = Loader::new(&checkpoint, device, Store::process());
-        let model = crate::load(&source.config, loader.weights())?;
+        let model = architecture(&source.config, loader.weights())?;
         let mut hash = loader.hash();
         let mut width = model.width() * source.pooling.modes.len();
         let mut dense = Vec::new();
