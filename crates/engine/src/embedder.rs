@@ -1,25 +1,60 @@
 //! A loaded embedding model.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use backend::Backend;
 use text::{Encoded, Limit};
 
 use crate::contain::contained;
 use crate::finish::Finish;
-use crate::job::{EmbedSettings, Job, Overflow, PromptChoice, Request, Rows, Side};
-use crate::load::{Parts, SharedTokenizer, load};
-use crate::scheduler::Lane;
-use crate::{Error, Info, LoadOptions, Spec};
+use crate::job::{Job, Rows, Ticket, Work};
+use crate::load::Task;
+use crate::model::Model;
+use crate::{Error, Info, LoadOptions, Overflow, Side};
+
+/// What a call may decide about its vectors.
+#[derive(Debug, Default, Clone)]
+pub struct EmbedSettings {
+    /// What stands before each text.
+    pub prompt: PromptChoice,
+    /// Leading values to keep; `None`: all, or as the model's files say.
+    pub dimensions: Option<usize>,
+    /// Whether vectors have length 1; `None`: as the model's pipeline says.
+    pub normalize: Option<bool>,
+    /// What happens to a text that is too long.
+    pub overflow: Overflow,
+    /// The end at which it is cut; `None`: as the tokenizer's files say.
+    pub side: Option<Side>,
+}
+
+/// Which prompt stands before each text.
+#[derive(Debug, Default, Clone)]
+pub enum PromptChoice {
+    /// The model's default prompt, if it has one.
+    #[default]
+    Default,
+    /// The model's prompt for queries.
+    Query,
+    /// The model's prompt for documents.
+    Document,
+    /// A prompt of the model by name.
+    Named(String),
+    /// This text.
+    Literal(String),
+}
+
+/// Texts to embed.
+pub struct Request {
+    /// The texts.
+    pub texts: Vec<String>,
+    /// What they have in common.
+    pub settings: EmbedSettings,
+    /// A copy of what can cancel them.
+    pub ticket: Ticket,
+}
 
 /// A model that turns texts into vectors. Shared by all who hold it; dropped by the last.
 pub struct Embedder {
-    spec: Spec,
-    tokenizer: Arc<SharedTokenizer>,
-    backend: Box<dyn Backend>,
-    lane: Arc<Lane>,
-    info: Info,
+    model: Model,
 }
 
 impl Embedder {
@@ -28,16 +63,12 @@ impl Embedder {
     /// # Errors
     /// Files that are missing, broken or ask for what is not supported; options that cannot be had.
     pub fn load(folder: &str, options: &LoadOptions) -> Result<Arc<Self>, Error> {
-        let parts = load(Path::new(folder), options)?;
-        let lane = Lane::new(options.threads);
-        let info = describe(folder, &parts, lane.threads())?;
-        let Parts { spec, tokenizer, backend, .. } = parts;
-        Ok(Arc::new(Self { spec, tokenizer, backend, lane, info }))
+        Ok(Arc::new(Self { model: Model::load(folder, options, Task::Embed)? }))
     }
 
     /// What it is and how it runs.
     pub fn info(&self) -> &Info {
-        &self.info
+        &self.model.info
     }
 
     /// Embeds texts on the engine's threads and calls `done` on one of them when all rows are there; a fault
@@ -47,7 +78,11 @@ impl Embedder {
         request: Request,
         done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
     ) {
-        Job::start(self.clone(), request, Box::new(done));
+        let Request { texts, settings, ticket } = request;
+        match self.plan(&settings) {
+            Ok(plan) => Job::start(EmbedWork { embedder: self.clone(), texts, plan }, ticket, Box::new(done)),
+            Err(error) => done(Err(error)),
+        }
     }
 
     /// Counts the tokens of each text, special ones included and nothing cut, on one of the engine's threads.
@@ -58,60 +93,32 @@ impl Embedder {
     ) {
         let embedder = self.clone();
         crate::spawn(move || {
-            let tokenizer = &embedder.tokenizer.tokenizer;
-            let count = |text: &String| Ok(tokenizer.count(text)? as u32);
+            let count = |text: &String| Ok(embedder.model.tokenizer().count(text)? as u32);
             done(contained(|| texts.iter().map(count).collect()));
         });
     }
 
-    pub(crate) fn backend(&self) -> &dyn Backend {
-        &*self.backend
-    }
-
-    pub(crate) fn lane(&self) -> &Arc<Lane> {
-        &self.lane
-    }
-
     /// Settings brought into numbers; a fault here is the whole call's.
-    pub(crate) fn plan(&self, settings: &EmbedSettings) -> Result<Plan, Error> {
-        let most = self.info.dims;
+    fn plan(&self, settings: &EmbedSettings) -> Result<Plan, Error> {
+        let most = self.model.info.dims;
         let dimensions = match settings.dimensions {
             Some(value) if value == 0 || value > most => {
                 return Err(Error::OutOfRange { name: "dimensions", value, least: 1, most });
             }
             chosen => chosen.unwrap_or(most),
         };
-        let normalize = settings.normalize.unwrap_or(self.spec.normalizes);
+        let normalize = settings.normalize.unwrap_or(self.model.spec.normalizes);
         Ok(Plan {
             prompt: self.prompt(&settings.prompt)?,
             finish: Finish { dimensions, normalize },
-            limit: self.limit(settings),
+            limit: self.model.limit(settings.overflow, settings.side),
         })
-    }
-
-    pub(crate) fn encode(&self, text: &str, plan: &Plan) -> Result<Encoded, Error> {
-        Ok(self.tokenizer.tokenizer.encode_prompted(&plan.prompt, text, &plan.limit)?)
-    }
-
-    fn limit(&self, settings: &EmbedSettings) -> Limit {
-        Limit {
-            max_length: self.info.max_length,
-            side: match settings.side {
-                Some(Side::Right) => text::Side::Right,
-                Some(Side::Left) => text::Side::Left,
-                None => self.tokenizer.tokenizer.truncation_side(),
-            },
-            overflow: match settings.overflow {
-                Overflow::Truncate => text::Overflow::Truncate,
-                Overflow::Error => text::Overflow::Error,
-            },
-        }
     }
 
     /// The text to put in front. Queries and documents take the model's prompt of that name where it has
     /// one, else its default prompt, as `encode_query` and `encode_document` of sentence-transformers do.
     fn prompt(&self, choice: &PromptChoice) -> Result<String, Error> {
-        let own = |names: &[&str]| names.iter().find_map(|name| self.spec.prompts.get(*name)).cloned();
+        let own = |names: &[&str]| names.iter().find_map(|name| self.model.spec.prompts.get(*name)).cloned();
         Ok(match choice {
             PromptChoice::Literal(text) => text.clone(),
             PromptChoice::Named(name) => own(&[name]).ok_or_else(|| self.unknown_prompt(name))?,
@@ -124,12 +131,13 @@ impl Embedder {
     }
 
     fn default_prompt(&self) -> String {
-        let named = self.spec.default_prompt.as_ref().and_then(|name| self.spec.prompts.get(name));
+        let named =
+            self.model.spec.default_prompt.as_ref().and_then(|name| self.model.spec.prompts.get(name));
         named.cloned().unwrap_or_default()
     }
 
     fn unknown_prompt(&self, name: &str) -> Error {
-        let names: Vec<_> = self.spec.prompts.keys().map(|name| format!("{name:?}")).collect();
+        let names: Vec<_> = self.model.spec.prompts.keys().map(|name| format!("{name:?}")).collect();
         let known = match names.is_empty() {
             true => "it has none: pass { text: \"…\" } for one of your own".into(),
             false => format!("it has {}", names.join(", ")),
@@ -139,30 +147,42 @@ impl Embedder {
 }
 
 /// What all texts of a job have in common.
-pub(crate) struct Plan {
+struct Plan {
     prompt: String,
-    pub(crate) finish: Finish,
+    finish: Finish,
     limit: Limit,
 }
 
-fn describe(folder: &str, parts: &Parts, threads: usize) -> Result<Info, Error> {
-    let description = parts.backend.description();
-    let spec = &parts.spec;
-    Ok(Info {
-        model: folder.into(),
-        architecture: spec.source.config.model_type()?.into(),
-        dims: spec.truncate_dim.map_or(parts.backend.dims(), |kept| kept.clamp(1, parts.backend.dims())),
-        max_length: parts.max_length,
-        pooling: spec.source.pooling.name(),
-        prompts: spec.prompts.clone(),
-        normalizes: spec.normalizes,
-        backend: description.backend,
-        device: description.device,
-        device_reason: description.device_reason,
-        dtype: description.dtype,
-        kernel: description.kernel,
-        threads,
-        batch_invariant: description.batch_invariant,
-        fingerprint: parts.fingerprint(),
-    })
+/// Texts on their way to vectors.
+struct EmbedWork {
+    embedder: Arc<Embedder>,
+    texts: Vec<String>,
+    plan: Plan,
+}
+
+impl Work for EmbedWork {
+    fn model(&self) -> &Model {
+        &self.embedder.model
+    }
+
+    fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    fn bytes(&self, row: usize) -> usize {
+        self.texts[row].len()
+    }
+
+    fn encode(&self, row: usize) -> Result<Encoded, Error> {
+        let Plan { prompt, limit, .. } = &self.plan;
+        Ok(self.model().tokenizer().encode_prompted(prompt, &self.texts[row], limit)?)
+    }
+
+    fn width(&self) -> usize {
+        self.plan.finish.dimensions
+    }
+
+    fn finish(&self, vector: &[f32], out: &mut [f32]) -> Result<(), Error> {
+        self.plan.finish.apply(vector, out)
+    }
 }

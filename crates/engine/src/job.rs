@@ -7,66 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use backend::{Batch, Text};
 use text::Encoded;
 
+use crate::Error;
 use crate::contain::contained;
-use crate::embedder::Plan;
+use crate::model::Model;
 use crate::scheduler::{Place, Scheduler};
-use crate::{Embedder, Error};
 
 /// Bytes of text that one task tokenizes: about a millisecond of work.
 const SLICE_BYTES: usize = 4096;
 
 /// Batches are not cut smaller than this share of what the backend likes, to give idle threads some.
 const SMALLEST_SHARE: usize = 8;
-
-/// What a call may decide about its vectors.
-#[derive(Debug, Default, Clone)]
-pub struct EmbedSettings {
-    /// What stands before each text.
-    pub prompt: PromptChoice,
-    /// Leading values to keep; `None`: all, or as the model's files say.
-    pub dimensions: Option<usize>,
-    /// Whether vectors have length 1; `None`: as the model's pipeline says.
-    pub normalize: Option<bool>,
-    /// What happens to a text that is too long.
-    pub overflow: Overflow,
-    /// The end at which it is cut; `None`: as the tokenizer's files say.
-    pub side: Option<Side>,
-}
-
-/// Which prompt stands before each text.
-#[derive(Debug, Default, Clone)]
-pub enum PromptChoice {
-    /// The model's default prompt, if it has one.
-    #[default]
-    Default,
-    /// The model's prompt for queries.
-    Query,
-    /// The model's prompt for documents.
-    Document,
-    /// A prompt of the model by name.
-    Named(String),
-    /// This text.
-    Literal(String),
-}
-
-/// What happens to a text longer than the model takes.
-#[derive(Debug, Default, Clone, Copy)]
-pub enum Overflow {
-    /// It is cut.
-    #[default]
-    Truncate,
-    /// It fails.
-    Error,
-}
-
-/// The end at which a text is cut.
-#[derive(Debug, Clone, Copy)]
-pub enum Side {
-    /// Its end.
-    Right,
-    /// Its beginning.
-    Left,
-}
 
 /// The vectors of a job.
 #[derive(Debug, Default)]
@@ -107,23 +57,28 @@ impl Ticket {
     }
 }
 
-/// Texts to embed.
-pub struct Request {
-    /// The texts.
-    pub texts: Vec<String>,
-    /// What they have in common.
-    pub settings: EmbedSettings,
-    /// A copy of what can cancel them.
-    pub ticket: Ticket,
+/// What a job does with its texts.
+pub(crate) trait Work: Send + Sync + 'static {
+    /// The model it runs on.
+    fn model(&self) -> &Model;
+    /// How many texts, or pairs of texts.
+    fn len(&self) -> usize;
+    /// Bytes of one of them.
+    fn bytes(&self, row: usize) -> usize;
+    /// Its tokens.
+    fn encode(&self, row: usize) -> Result<Encoded, Error>;
+    /// Width of a row of the result.
+    fn width(&self) -> usize;
+    /// From what the model makes of it to a row of the result.
+    fn finish(&self, vector: &[f32], out: &mut [f32]) -> Result<(), Error>;
 }
 
-type Done = Box<dyn FnOnce(Result<Rows, Error>) + Send>;
+/// Told once how a job ended, on one of the engine's threads.
+pub(crate) type Done = Box<dyn FnOnce(Result<Rows, Error>) + Send>;
 
 /// The group. Tasks share it; the last one that ends finishes it.
-pub(crate) struct Job {
-    embedder: Arc<Embedder>,
-    texts: Vec<String>,
-    plan: Plan,
+pub(crate) struct Job<W> {
+    work: W,
     ticket: Ticket,
     tasks: AtomicUsize,
     outcome: Mutex<Outcome>,
@@ -141,18 +96,16 @@ struct Tokenized {
     encoded: Encoded,
 }
 
-impl Job {
-    /// Queues the job's first tasks. A fault in the settings ends it at once, also through `done`.
-    pub(crate) fn start(embedder: Arc<Embedder>, request: Request, done: Done) {
-        let Request { texts, settings, ticket } = request;
-        let prepared = embedder.plan(&settings).and_then(|plan| Ok((Rows::zeros(texts.len(), &plan)?, plan)));
-        let (rows, plan) = match prepared {
-            Ok(prepared) => prepared,
+impl<W: Work> Job<W> {
+    /// Queues the job's first tasks.
+    pub(crate) fn start(work: W, ticket: Ticket, done: Done) {
+        let rows = match Rows::zeros(work.len(), work.width()) {
+            Ok(rows) => rows,
             Err(error) => return done(Err(error)),
         };
         let outcome = Mutex::new(Outcome { rows, fault: None, done: Some(done) });
-        let job = Arc::new(Self { embedder, texts, plan, ticket, tasks: AtomicUsize::new(1), outcome });
-        job.clone().queue(Place::Last, slices(&job.texts), Job::tokenize);
+        let job = Arc::new(Self { work, ticket, tasks: AtomicUsize::new(1), outcome });
+        job.clone().queue(Place::Last, slices(&job.work), Self::tokenize);
         job.task_ended();
     }
 
@@ -164,7 +117,7 @@ impl Job {
             Box::new(move || job.run(|job| step(job, item)))
         };
         let works = items.into_iter().map(work).collect();
-        Scheduler::process().push(self.embedder.lane(), place, works);
+        Scheduler::process().push(&self.work.model().lane, place, works);
     }
 
     /// One task: skipped when the job is over, contained when it panics.
@@ -183,14 +136,14 @@ impl Job {
     fn tokenize(self: &Arc<Self>, slice: Range<usize>) {
         let mut tokenized = Vec::with_capacity(slice.len());
         for row in slice {
-            match self.embedder.encode(&self.texts[row], &self.plan) {
+            match self.work.encode(row) {
                 Ok(encoded) => tokenized.push(Tokenized { row, encoded }),
                 Err(error) => self.lock().rows.faults.push(RowFault { row, error }),
             }
         }
         let mut batches = self.batches(tokenized).into_iter();
         let first = batches.next();
-        self.clone().queue(Place::First, batches.collect(), Job::compute);
+        self.clone().queue(Place::First, batches.collect(), Self::compute);
         if let Some(first) = first {
             self.compute(first);
         }
@@ -198,9 +151,9 @@ impl Job {
 
     /// Cuts texts into batches of about equal size, no larger than the backend likes.
     fn batches(&self, texts: Vec<Tokenized>) -> Vec<Vec<Tokenized>> {
-        let most = self.embedder.backend().batch_tokens();
+        let most = self.work.model().backend.batch_tokens();
         let total: usize = texts.iter().map(|text| text.encoded.ids.len()).sum();
-        let threads = self.embedder.lane().threads();
+        let threads = self.work.model().lane.threads();
         let share = total.div_ceil(total.div_ceil(most).max(threads).max(1));
         let target = share.max(most / SMALLEST_SHARE);
         let mut batches: Vec<Vec<Tokenized>> = Vec::new();
@@ -240,13 +193,13 @@ impl Job {
             let Encoded { ids, types, prompt_tokens, .. } = encoded;
             batch.push(Text { ids, types, prompt_tokens: *prompt_tokens });
         }
-        let mut vectors = vec![0.0; texts.len() * self.embedder.backend().dims()];
-        self.embedder.backend().embed(&batch, &mut vectors)?;
+        let mut vectors = vec![0.0; texts.len() * self.work.model().backend.dims()];
+        self.work.model().backend.embed(&batch, &mut vectors)?;
         Ok(vectors)
     }
 
     fn keep(&self, texts: &[Tokenized], vectors: &[f32]) {
-        let dims = self.embedder.backend().dims();
+        let dims = self.work.model().backend.dims();
         let mut outcome = self.lock();
         let rows = &mut outcome.rows;
         for (Tokenized { row, encoded }, vector) in texts.iter().zip(vectors.chunks_exact(dims)) {
@@ -255,7 +208,7 @@ impl Job {
                 rows.truncated.push(*row as u32);
             }
             let out = &mut rows.matrix[row * rows.dims..][..rows.dims];
-            if let Err(error) = self.plan.finish.apply(vector, out) {
+            if let Err(error) = self.work.finish(vector, out) {
                 rows.faults.push(RowFault { row: *row, error });
             }
         }
@@ -292,8 +245,7 @@ impl Job {
 }
 
 impl Rows {
-    fn zeros(count: usize, plan: &Plan) -> Result<Self, Error> {
-        let dims = plan.finish.dimensions;
+    fn zeros(count: usize, dims: usize) -> Result<Self, Error> {
         let mut matrix = Vec::new();
         let length = count.saturating_mul(dims);
         let bytes = length.saturating_mul(size_of::<f32>());
@@ -304,18 +256,22 @@ impl Rows {
 }
 
 /// Neighbouring texts of about [`SLICE_BYTES`] each; a longer one is alone.
-fn slices(texts: &[String]) -> Vec<Range<usize>> {
+fn slices(work: &impl Work) -> Vec<Range<usize>> {
+    cut((0..work.len()).map(|row| work.bytes(row)))
+}
+
+fn cut(sizes: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
     let mut slices: Vec<Range<usize>> = Vec::new();
     let mut bytes = SLICE_BYTES;
-    for (row, text) in texts.iter().enumerate() {
+    for (row, size) in sizes.enumerate() {
         match slices.last_mut() {
-            Some(slice) if bytes + text.len() <= SLICE_BYTES => slice.end = row + 1,
+            Some(slice) if bytes + size <= SLICE_BYTES => slice.end = row + 1,
             _ => {
                 slices.push(row..row + 1);
                 bytes = 0;
             }
         }
-        bytes += text.len().max(1);
+        bytes += size.max(1);
     }
     slices
 }
@@ -326,13 +282,13 @@ mod tests {
 
     #[test]
     fn slices_cover_every_text_once() {
-        let texts: Vec<String> = (0..1000).map(|i| "x".repeat(i * 37 % 6000)).collect();
-        let slices = slices(&texts);
+        let sizes: Vec<usize> = (0..1000).map(|i| i * 37 % 6000).collect();
+        let slices = cut(sizes.iter().copied());
         let rows: Vec<usize> = slices.iter().cloned().flatten().collect();
         assert_eq!(rows, (0..1000).collect::<Vec<_>>());
         for slice in slices.iter().filter(|slice| slice.len() > 1) {
-            assert!(texts[slice.clone()].iter().map(String::len).sum::<usize>() <= SLICE_BYTES);
+            assert!(sizes[slice.clone()].iter().sum::<usize>() <= SLICE_BYTES);
         }
-        assert!(super::slices(&[]).is_empty());
+        assert!(cut(std::iter::empty()).is_empty());
     }
 }

@@ -41,8 +41,15 @@ pub(crate) struct Parts {
     pub(crate) max_length: usize,
 }
 
+/// What a model is loaded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// One vector a text.
+    Embed,
+}
+
 /// Reads a folder.
-pub(crate) fn load(folder: &Path, options: &LoadOptions) -> Result<Parts, Error> {
+pub(crate) fn load(folder: &Path, options: &LoadOptions, _task: Task) -> Result<Parts, Error> {
     refuse_unavailable(options)?;
     if !folder.is_dir() {
         return Err(Error::NotAFolder { name: folder.display().to_string() });

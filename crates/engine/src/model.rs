@@ -1,0 +1,73 @@
+//! What every loaded model is, whatever it is used for.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use backend::Backend;
+use text::{Limit, Tokenizer};
+
+use crate::load::{Parts, SharedTokenizer, Task, load};
+use crate::scheduler::Lane;
+use crate::{Error, Info, LoadOptions, Overflow, Side, Spec};
+
+/// A model that is ready to run.
+pub(crate) struct Model {
+    pub(crate) spec: Spec,
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) info: Info,
+    tokenizer: Arc<SharedTokenizer>,
+}
+
+impl Model {
+    /// Loads a folder for a task, on the calling thread.
+    pub(crate) fn load(folder: &str, options: &LoadOptions, task: Task) -> Result<Self, Error> {
+        let parts = load(Path::new(folder), options, task)?;
+        let lane = Lane::new(options.threads);
+        let info = describe(folder, &parts, lane.threads())?;
+        let Parts { spec, tokenizer, backend, .. } = parts;
+        Ok(Self { spec, backend, lane, info, tokenizer })
+    }
+
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer.tokenizer
+    }
+
+    /// The limit of a text, or of a pair.
+    pub(crate) fn limit(&self, overflow: Overflow, side: Option<Side>) -> Limit {
+        Limit {
+            max_length: self.info.max_length,
+            side: match side {
+                Some(Side::Right) => text::Side::Right,
+                Some(Side::Left) => text::Side::Left,
+                None => self.tokenizer().truncation_side(),
+            },
+            overflow: match overflow {
+                Overflow::Truncate => text::Overflow::Truncate,
+                Overflow::Error => text::Overflow::Error,
+            },
+        }
+    }
+}
+
+fn describe(folder: &str, parts: &Parts, threads: usize) -> Result<Info, Error> {
+    let description = parts.backend.description();
+    let spec = &parts.spec;
+    Ok(Info {
+        model: folder.into(),
+        architecture: spec.source.config.model_type()?.into(),
+        dims: spec.truncate_dim.map_or(parts.backend.dims(), |kept| kept.clamp(1, parts.backend.dims())),
+        max_length: parts.max_length,
+        pooling: spec.source.pooling.name(),
+        prompts: spec.prompts.clone(),
+        normalizes: spec.normalizes,
+        backend: description.backend,
+        device: description.device,
+        device_reason: description.device_reason,
+        dtype: description.dtype,
+        kernel: description.kernel,
+        threads,
+        batch_invariant: description.batch_invariant,
+        fingerprint: parts.fingerprint(),
+    })
+}

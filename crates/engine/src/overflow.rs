@@ -1,0 +1,20 @@
+//! Texts that are too long.
+
+/// What happens to a text longer than the model takes.
+#[derive(Debug, Default, Clone, Copy)]
+pub enum Overflow {
+    /// It is cut.
+    #[default]
+    Truncate,
+    /// It fails.
+    Error,
+}
+
+/// The end at which a text is cut.
+#[derive(Debug, Clone, Copy)]
+pub enum Side {
+    /// Its end.
+    Right,
+    /// Its beginning.
+    Left,
+}
