@@ -14,11 +14,9 @@
  * ERR_INVALID_ARGUMENT for wrong arguments; after an abort, with the signal's reason. See docs/errors.md.
  */
 import { binding } from './lib/binding.js'
-import { describe } from './lib/describe.js'
 import { argumentError } from './lib/errors.js'
-import { type Handle, load } from './lib/handle.js'
-import { countTokens, embed, readLoadOptions } from './lib/requests.js'
-import { nextTurn } from './lib/turns.js'
+import { defineDisposal, type Handle } from './lib/handle.js'
+import { countTokens, embed, open, rerank } from './lib/requests.js'
 import type {
   CountOptions,
   EmbedOptions,
@@ -26,9 +24,12 @@ import type {
   Match,
   ModelInfo,
   OutputName,
+  Ranked,
+  RerankOptions,
   SearchOptions,
   Several,
   Single,
+  WithUsage,
 } from './lib/types.js'
 import * as search from './lib/vectors.js'
 import manifest from './package.json' with { type: 'json' }
@@ -45,10 +46,13 @@ export type {
   ModelInfo,
   OutputName,
   Progress,
+  Ranked,
+  RerankOptions,
   SearchOptions,
   Several,
   Single,
   Usage,
+  Vector,
   WithUsage,
 } from './lib/types.js'
 
@@ -85,15 +89,12 @@ export class Embedder {
    * Opens a model. Files are read on another thread, and closed again; models loaded twice share their weights.
    *
    * @param model A folder in the layout of sentence-transformers (config.json, model.safetensors, tokenizer.json, …).
-   *   Without it: all-MiniLM-L6-v2 from the cache. This version downloads nothing.
+   *   A name, such as the default all-MiniLM-L6-v2, is ERR_MODEL_NOT_FOUND in this version, which downloads nothing.
    * @throws ERR_MODEL_NOT_FOUND, ERR_MODEL_FILE, ERR_MODEL_UNSUPPORTED, ERR_TOKENIZER, ERR_DEVICE, ERR_UNSUPPORTED,
    *   ERR_BINDING, ERR_SETTINGS, ERR_MEMORY
    */
   static async load(model: string = DEFAULT_MODEL, options?: LoadOptions): Promise<Embedder> {
-    if (typeof model !== 'string' || model === '') {
-      throw argumentError(`Embedder.load: expected a model folder, got ${describe(model)}`)
-    }
-    return new Embedder(await load(model, readLoadOptions(options)), loading)
+    return new Embedder(await open('loadEmbedder', 'Embedder.load', model, options), loading)
   }
 
   /**
@@ -111,6 +112,10 @@ export class Embedder {
     texts: readonly string[],
     options?: EmbedOptions<Output>,
   ): Promise<Several[Output]>
+  async embed<Output extends OutputName = 'float32'>(
+    texts: string | readonly string[],
+    options?: EmbedOptions<Output>,
+  ): Promise<Single[Output] | Several[Output]>
   async embed(texts: string | readonly string[], options?: EmbedOptions): Promise<unknown> {
     return embed(this.#handle, 'embed', texts, options)
   }
@@ -124,6 +129,10 @@ export class Embedder {
     texts: readonly string[],
     options?: EmbedOptions<Output>,
   ): Promise<Several[Output]>
+  async embedQuery<Output extends OutputName = 'float32'>(
+    texts: string | readonly string[],
+    options?: EmbedOptions<Output>,
+  ): Promise<Single[Output] | Several[Output]>
   async embedQuery(texts: string | readonly string[], options?: EmbedOptions): Promise<unknown> {
     return embed(this.#handle, 'embedQuery', texts, options, 'query')
   }
@@ -137,6 +146,10 @@ export class Embedder {
     texts: readonly string[],
     options?: EmbedOptions<Output>,
   ): Promise<Several[Output]>
+  async embedDocument<Output extends OutputName = 'float32'>(
+    texts: string | readonly string[],
+    options?: EmbedOptions<Output>,
+  ): Promise<Single[Output] | Several[Output]>
   async embedDocument(texts: string | readonly string[], options?: EmbedOptions): Promise<unknown> {
     return embed(this.#handle, 'embedDocument', texts, options, 'document')
   }
@@ -144,6 +157,7 @@ export class Embedder {
   /** Counts tokens, special ones included, before any cutting: a text of more than `info.maxLength` would be cut. */
   async countTokens(text: string, options?: CountOptions): Promise<number>
   async countTokens(texts: readonly string[], options?: CountOptions): Promise<number[]>
+  async countTokens(texts: string | readonly string[], options?: CountOptions): Promise<number | number[]>
   async countTokens(texts: string | readonly string[], options?: CountOptions): Promise<number | number[]> {
     return countTokens(this.#handle, texts, options)
   }
@@ -174,18 +188,67 @@ export class Embedder {
   }
 
   static {
-    // Node 20 before 20.4 has neither symbol, and then no `using` either.
-    const define = (symbol: symbol | undefined, value: (this: Embedder) => unknown): void => {
-      if (symbol) Object.defineProperty(Embedder.prototype, symbol, { value, configurable: true, writable: true })
-    }
-    define(Symbol.dispose, function () {
-      this.dispose()
-    })
-    define(Symbol.asyncDispose, async function () {
-      await this.#handle.dispose()
-      // The promises of the last calls settle before this one does.
-      await nextTurn()
-    })
+    defineDisposal(Embedder, (embedder) => embedder.#handle.dispose())
+  }
+}
+
+/**
+ * A loaded cross-encoder: it reads a query and a document together and scores how well they fit. Slower than comparing
+ * vectors and better: embed to find a hundred candidates, rerank to find the best of them.
+ */
+export class Reranker {
+  /** What is known about the model. Frozen. */
+  readonly info: ModelInfo
+  readonly #handle: Handle
+
+  /** Frees the model, as `dispose` does. */
+  declare readonly [Symbol.dispose]: () => void
+  /** Frees the model, and resolves when the calls under way have ended. */
+  declare readonly [Symbol.asyncDispose]: () => Promise<void>
+
+  private constructor(handle: Handle, key: unknown) {
+    if (key !== loading) throw argumentError('Use `await Reranker.load(folder)`: a model takes time to load')
+    this.#handle = handle
+    this.info = handle.info
+  }
+
+  /**
+   * Opens a cross-encoder with one label, or an embedding model with `options.adapter`, a LoRA adapter that makes it one.
+   *
+   * @param model A folder in the layout of transformers (config.json, model.safetensors, tokenizer.json, …).
+   * @throws As `Embedder.load`
+   */
+  static async load(model: string, options?: LoadOptions): Promise<Reranker> {
+    return new Reranker(await open('loadReranker', 'Reranker.load', model, options), loading)
+  }
+
+  /**
+   * Scores documents against a query: best first, in a tie the one that came first. Pairs that are too long are cut, the
+   * longer text first; the result's `usage.truncated` names the documents whose pair was.
+   *
+   * @param documents Strings, or objects with a `text` (or what `options.text` says).
+   * @throws ERR_TEXT_TOO_LONG, ERR_NOT_FINITE, ERR_MEMORY, ERR_DISPOSED
+   */
+  async rerank<Document>(
+    query: string,
+    documents: readonly Document[],
+    options?: RerankOptions<Document>,
+  ): Promise<WithUsage<Ranked<Document>[]>> {
+    return rerank(this.#handle, query, documents, options)
+  }
+
+  /** Whether `dispose` was called. */
+  get disposed(): boolean {
+    return this.#handle.disposed
+  }
+
+  /** Frees the model once the calls under way have ended; new calls reject with ERR_DISPOSED. Twice is as good as once. */
+  dispose(): void {
+    this.#handle.dispose()
+  }
+
+  static {
+    defineDisposal(Reranker, (reranker) => reranker.#handle.dispose())
   }
 }
 

@@ -36,7 +36,9 @@ test('after dispose, calls under way complete and new ones are refused', async (
 test('a handle is disposable; the asynchronous form waits for calls under way', async () => {
   const embedder = await loadTiny()
   let done = false
-  const underWay = embedder.embed(['a', 'b']).then(() => (done = true))
+  const underWay = embedder.embed(['a', 'b']).then(() => {
+    done = true
+  })
   await embedder[Symbol.asyncDispose]()
   expect(done).toBe(true)
   await underWay

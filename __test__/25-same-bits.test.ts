@@ -109,12 +109,12 @@ test('two processes, and this one', async () => {
 
 const families = kernels().flatMap((kernel) => models.map((model) => ({ kernel, model })))
 
-test.each(families)(
-  '$kernel, $model: the same bits alone and in a batch, and as the reference',
-  async ({ kernel, model }) => {
-    const found = await inChild(model, { EMBED_NATIVE_ISA: kernel })
-    expect(found.kernel).toBe(kernel)
-    expect(found.alone, 'alone and in a batch').toBe(found.batch)
-    checkClose(`${kernel} ${model}`, Float32Array.from(found.vector), golden(model).items[4]!.embedding, TINY)
-  },
-)
+test.each(families)('$kernel, $model: the same bits alone and in a batch, and as the reference', async ({
+  kernel,
+  model,
+}) => {
+  const found = await inChild(model, { EMBED_NATIVE_ISA: kernel })
+  expect(found.kernel).toBe(kernel)
+  expect(found.alone, 'alone and in a batch').toBe(found.batch)
+  checkClose(`${kernel} ${model}`, Float32Array.from(found.vector), golden(model).items[4]!.embedding, TINY)
+})

@@ -52,23 +52,22 @@ const shapes: [rows: number, dims: number, k: number][] = [
   [50_000, 16, 25],
 ]
 
-test.each(shapes)(
-  'topK of %i rows of %i numbers, k = %i: as a plain loop, from a matrix and from an array',
-  async (count, dims, k) => {
-    const rows = Array.from({ length: count }, () => randomVector(dims))
-    const query = randomVector(dims)
-    const expected = plainTopK(query, rows, k)
-    for (const vectors of [rows, flatten(rows, dims)]) {
-      const found = await topK(query, vectors, k)
-      expect(found.length).toBe(Math.min(k, count))
-      for (const [rank, { index, score }] of found.entries()) {
-        expect(score, `rank ${rank}`).toBeCloseTo(expected[rank]!.score, 5)
-        expect(score, `rank ${rank}: its own row`).toBeCloseTo(plainCosine(query, rows[index]!), 5)
-      }
-      expect(new Set(found.map(({ index }) => index)).size, 'each row once').toBe(found.length)
+test.each(
+  shapes,
+)('topK of %i rows of %i numbers, k = %i: as a plain loop, from a matrix and from an array', async (count, dims, k) => {
+  const rows = Array.from({ length: count }, () => randomVector(dims))
+  const query = randomVector(dims)
+  const expected = plainTopK(query, rows, k)
+  for (const vectors of [rows, flatten(rows, dims)]) {
+    const found = await topK(query, vectors, k)
+    expect(found.length).toBe(Math.min(k, count))
+    for (const [rank, { index, score }] of found.entries()) {
+      expect(score, `rank ${rank}`).toBeCloseTo(expected[rank]!.score, 5)
+      expect(score, `rank ${rank}: its own row`).toBeCloseTo(plainCosine(query, rows[index]!), 5)
     }
-  },
-)
+    expect(new Set(found.map(({ index }) => index)).size, 'each row once').toBe(found.length)
+  }
+})
 
 test('ties: the lower index is first, across slices too', async () => {
   const query = Float32Array.of(1, 0)

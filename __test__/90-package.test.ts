@@ -27,7 +27,15 @@ test('ESM and CommonJS give the same class, so state is one', async () => {
 })
 
 test('the exports are these', () => {
-  expect(Object.keys(esm).sort()).toEqual(['Embedder', 'ModelError', 'kernels', 'similarity', 'topK', 'version'])
+  expect(Object.keys(esm).sort()).toEqual([
+    'Embedder',
+    'ModelError',
+    'Reranker',
+    'kernels',
+    'similarity',
+    'topK',
+    'version',
+  ])
 })
 
 test('the package finds itself by its name, in both module systems', async () => {

@@ -122,6 +122,13 @@ export async function checkFault(promise: Promise<unknown>, code: string): Promi
   return error as ModelError
 }
 
+/** Checks that a promise is rejected with a code and a message. */
+export async function checkRejects(promise: Promise<unknown>, code: string, message: RegExp): Promise<void> {
+  const error = await refusal(promise)
+  expect(error.code, error.message).toBe(code)
+  expect(error.message).toMatch(message)
+}
+
 /** Numbers that repeat: a linear congruential generator, 0 ≤ x < 1. */
 export function random(seed: number): () => number {
   let state = seed >>> 0
@@ -168,8 +175,12 @@ export function child(script: string, env: Record<string, string> = {}, limit = 
       killSignal: 'SIGKILL',
     })
     const text = { output: '', errors: '' }
-    running.stdout.on('data', (chunk) => (text.output += chunk))
-    running.stderr.on('data', (chunk) => (text.errors += chunk))
+    running.stdout.on('data', (chunk) => {
+      text.output += chunk
+    })
+    running.stderr.on('data', (chunk) => {
+      text.errors += chunk
+    })
     running.on('error', reject)
     running.on('close', (code, signal) => resolve({ code, signal, ...text }))
   })

@@ -4,6 +4,11 @@ type Stop = (reason: unknown) => void
 
 const calls: WeakMap<AbortSignal, Set<Stop>> = new WeakMap()
 
+/** Throws the signal's reason if it has fired. Signals of other makes may lack a method for it. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw signal.reason
+}
+
 /** Calls `stop` once when the signal fires. Returns what takes it back. */
 export function onAbort(signal: AbortSignal, stop: Stop): () => void {
   const stops = calls.get(signal) ?? listen(signal)

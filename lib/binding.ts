@@ -31,7 +31,7 @@ export interface Rows {
 }
 
 /** What a job settles with. */
-export type Outcome = NativeModel | Rows | Uint32Array | null
+export type Outcome = NativeModel | Rows | null
 
 /** The engine's options for loading. */
 export interface NativeLoadOptions {
@@ -41,6 +41,20 @@ export interface NativeLoadOptions {
   threads?: number
   maxLength?: number
   pooling?: string
+  adapter?: string
+}
+
+/** A query and the documents that are read with it. */
+export interface NativePairs {
+  query: string
+  documents: string[]
+}
+
+/** The engine's options for reranking. */
+export interface NativeRerankOptions {
+  score?: string
+  overflow?: string
+  truncationSide?: string
 }
 
 /** The engine's options for embedding: all texts of a job share them. */
@@ -62,8 +76,10 @@ export interface NativeModel {
 
 /** The way into the native side. */
 export interface NativeEngine {
-  load(job: number, folder: string, options: NativeLoadOptions): void
+  loadEmbedder(job: number, folder: string, options: NativeLoadOptions): void
+  loadReranker(job: number, folder: string, options: NativeLoadOptions): void
   embed(job: number, model: NativeModel, texts: string[], options: NativeEmbedOptions): void
+  rerank(job: number, model: NativeModel, pairs: NativePairs, options: NativeRerankOptions): void
   count(job: number, model: NativeModel, texts: string[]): void
   cancel(job: number): void
   hold(active: boolean): void

@@ -2,7 +2,8 @@
 import type { NativeModel } from './binding.js'
 import { environment } from './environment.js'
 import { ModelError } from './errors.js'
-import { onAbort } from './abort.js'
+import { onAbort, throwIfAborted } from './abort.js'
+import { nextTurn } from './turns.js'
 import type { LoadOptions, ModelInfo } from './types.js'
 
 let handles = 0
@@ -65,14 +66,17 @@ function readInfo(native: NativeModel): ModelInfo {
   return Object.freeze(info)
 }
 
+/** What a model is loaded for: the engine's method that loads it. */
+export type Use = 'loadEmbedder' | 'loadReranker'
+
 /** Opens a model folder. */
-export function load(model: string, { signal, device, ...options }: LoadOptions): Promise<Handle> {
-  signal?.throwIfAborted()
+export function load(use: Use, model: string, { signal, device, ...options }: LoadOptions): Promise<Handle> {
+  throwIfAborted(signal)
   const jobs = environment()
   const native = { ...options, ...(device && { device: typeof device === 'string' ? device : device.join(',') }) }
   return new Promise((resolve, reject) => {
     const job = jobs.start(
-      (engine, number) => engine.load(number, model, native),
+      (engine, number) => engine[use](number, model, native),
       (error, outcome) => {
         release?.()
         if (error) reject(error)
@@ -85,5 +89,23 @@ export function load(model: string, { signal, device, ...options }: LoadOptions)
         jobs.cancel(job)
         reject(reason)
       })
+  })
+}
+
+/** Gives a class `using` and `await using`. Node 20 before 20.4 has neither symbol, and then no `using` either. */
+export function defineDisposal<Model extends { dispose(): void }>(
+  Class: { readonly prototype: Model },
+  settle: (model: Model) => Promise<void>,
+): void {
+  const define = (symbol: symbol | undefined, value: (this: Model) => unknown): void => {
+    if (symbol) Object.defineProperty(Class.prototype, symbol, { value, configurable: true, writable: true })
+  }
+  define(Symbol.dispose, function () {
+    this.dispose()
+  })
+  define(Symbol.asyncDispose, async function () {
+    await settle(this)
+    // The promises of the last calls settle before this one does.
+    await nextTurn()
   })
 }

@@ -13,7 +13,6 @@ export type Checks<Options> = { readonly [Name in keyof Required<Options>]: Chec
 /** Options of other versions of this library: their names are known, and refused. */
 const LATER: ReadonlySet<string> = new Set([
   'priority',
-  'adapter',
   'revision',
   'cacheDir',
   'offline',
@@ -72,11 +71,14 @@ export const word: Check = (name, value) => {
   if (typeof value !== 'string' || value === '') throw argumentError(`${name} must be a name, got ${describe(value)}`)
 }
 
-/** A word, or an array of words. */
-export const words: Check = (name, value) => {
-  if (!Array.isArray(value)) word(name, value)
-  else if (value.length === 0) throw argumentError(`${name} must name at least one, got an empty array`)
-  else for (let index = 0; index < value.length; index++) word(`${name}[${index}]`, value[index])
+/** A device, or an array of devices. */
+export const device: Check = (name, value) => {
+  const all: unknown[] = Array.isArray(value) ? value : [value]
+  if (all.length === 0) throw argumentError(`${name} must name at least one, got an empty array`)
+  for (const one of all) {
+    if (typeof one === 'string' && /^(auto|cpu|metal|cuda(:\d+)?)$/.test(one)) continue
+    throw argumentError(`${name} must be "auto", "cpu", "cuda", "cuda:N" or "metal", got ${describe(one)}`)
+  }
 }
 
 /** true or false. */
@@ -91,8 +93,9 @@ export const callback: Check = (name, value) => {
 
 /** An AbortSignal, of this realm or another. */
 export const signal: Check = (name, value) => {
-  const { aborted, addEventListener } = Object(value) as Partial<AbortSignal>
-  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return
+  const { aborted, addEventListener, removeEventListener } = Object(value) as Partial<AbortSignal>
+  const listens = typeof addEventListener === 'function' && typeof removeEventListener === 'function'
+  if (typeof aborted === 'boolean' && listens) return
   throw argumentError(`${name} must be an AbortSignal, got ${describe(value)}`)
 }
 

@@ -1,13 +1,26 @@
 /** What each method does, between the face and the batches: read the arguments, make a call, wait for it. */
-import type { NativeEmbedOptions } from './binding.js'
+import { throwIfAborted } from './abort.js'
 import { type Errand, submit } from './batch.js'
+import type { NativeEmbedOptions, NativeRerankOptions } from './binding.js'
 import { Call, type CallOptions, type Sink } from './call.js'
-import { ModelError } from './errors.js'
-import type { Handle } from './handle.js'
-import { callback, type Checks, flag, oneOf, prompt, readOptions, signal, wholeNumber, word, words } from './options.js'
-import { CountSink, embedSink } from './results.js'
-import { checkTexts, copyTexts } from './texts.js'
-import type { CountOptions, EmbedOptions, LoadOptions } from './types.js'
+import { describe } from './describe.js'
+import { argumentError, ModelError } from './errors.js'
+import { type Handle, load, type Use } from './handle.js'
+import {
+  callback,
+  type Checks,
+  device,
+  flag,
+  oneOf,
+  prompt,
+  readOptions,
+  signal,
+  wholeNumber,
+  word,
+} from './options.js'
+import { CountSink, embedSink, ScoreSink, withUsage } from './results.js'
+import { checkTexts, copyDocuments, copyTexts, MAX_TEXTS, textOf } from './texts.js'
+import type { CountOptions, EmbedOptions, LoadOptions, Ranked, RerankOptions, WithUsage } from './types.js'
 
 /** What texts are for: chooses the model's own prompt. */
 export type Purpose = 'query' | 'document'
@@ -15,13 +28,24 @@ export type Purpose = 'query' | 'document'
 const countChecks: Checks<CountOptions> = { signal }
 
 const loadChecks: Checks<LoadOptions> = {
-  backend: word,
-  device: words,
-  dtype: word,
+  backend: oneOf(['native', 'candle', 'onnx']),
+  device,
+  dtype: oneOf(['auto', 'f32', 'bf16', 'f16', 'int8']),
   threads: wholeNumber(1, 1024),
   maxLength: wholeNumber(1, 2 ** 31 - 1),
-  pooling: word,
+  pooling: oneOf(['mean', 'cls', 'max', 'lasttoken', 'mean_sqrt_len_tokens', 'weightedmean']),
+  adapter: word,
   signal,
+}
+
+const rerankChecks: Checks<RerankOptions> = {
+  topN: wholeNumber(1, MAX_TEXTS),
+  score: oneOf(['model', 'sigmoid', 'logit']),
+  text: callback,
+  onOverflow: oneOf(['truncate', 'error'], ['chunk']),
+  truncationSide: oneOf(['right', 'left']),
+  signal,
+  onProgress: callback,
 }
 
 function embedChecks(dims: number): Checks<EmbedOptions> {
@@ -37,9 +61,12 @@ function embedChecks(dims: number): Checks<EmbedOptions> {
   }
 }
 
-/** The options of `Embedder.load`. */
-export function readLoadOptions(options: unknown): LoadOptions {
-  return readOptions('Embedder.load', options, loadChecks)
+/** Opens a model; `method` is the name that messages give. */
+export async function open(use: Use, method: string, model: unknown, options: unknown): Promise<Handle> {
+  if (typeof model !== 'string' || model === '') {
+    throw argumentError(`${method}: expected a model folder, got ${describe(model)}`)
+  }
+  return load(use, model, readOptions(method, options, loadChecks))
 }
 
 /** Embeds; `method` is the name that messages give. */
@@ -60,6 +87,35 @@ export function embed(
       send: (engine, job, part) => engine.embed(job, handle.native, part, native),
     })
   })
+}
+
+/** Scores documents against a query, best first. */
+export function rerank<Document>(
+  handle: Handle,
+  query: unknown,
+  given: readonly Document[],
+  options: unknown,
+): Promise<WithUsage<Ranked<Document>[]>> {
+  return during(handle, async () => {
+    const settings = readOptions<RerankOptions<Document>>('rerank', options, rerankChecks)
+    const { score, onOverflow: overflow, truncationSide, topN = Infinity } = settings
+    checkTexts('rerank', [query])
+    const documents = copyDocuments('rerank', given)
+    const texts = documents.map(textOf('rerank', settings.text))
+    const native: NativeRerankOptions = { score, overflow, truncationSide }
+    const scores = await run('rerank', texts, new ScoreSink(texts.length), settings, {
+      key: `rerank ${handle.id} ${JSON.stringify([native, query])}`,
+      send: (engine, job, part) =>
+        engine.rerank(job, handle.native, { query: query as string, documents: part }, native),
+    })
+    return withUsage(ranked(documents, scores).slice(0, topN), scores.usage)
+  })
+}
+
+/** Best first; in a tie, the document that came first. */
+function ranked<Document>(documents: readonly Document[], scores: readonly number[]): Ranked<Document>[] {
+  const all = documents.map((document, index) => ({ index, score: scores[index]!, document }))
+  return all.sort((a, b) => b.score - a.score || a.index - b.index)
 }
 
 /** Counts tokens. */
@@ -94,7 +150,7 @@ async function run<Batch, Result>(
 ): Promise<Result> {
   const checking = checkTexts(method, texts)
   if (checking) await checking
-  options.signal?.throwIfAborted()
+  throwIfAborted(options.signal)
   if (texts.length === 0) return sink.finish()
   const call = new Call(texts as string[], sink, options)
   submit(call, errand)

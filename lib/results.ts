@@ -1,7 +1,10 @@
-/** From a job's rows to what the user asked for. Every vector owns its buffer: a view would keep the whole job in memory. */
+/**
+ * From a job's rows to what the user asked for. Every vector owns its buffer, one of V8's own: a view
+ * would keep the whole job in memory, and the engine's memory may not be handed out in Electron.
+ */
 import type { Rows } from './binding.js'
 import type { Sink } from './call.js'
-import type { Matrix, OutputName, Usage, WithUsage } from './types.js'
+import type { Matrix, OutputName, Usage, Vector, WithUsage } from './types.js'
 
 /** How a call's rows are gathered, for `total` texts of `dims` numbers each; `single` if the user gave one text alone. */
 export function embedSink(output: OutputName, total: number, dims: number, single: boolean): Sink<Rows, unknown> {
@@ -22,9 +25,13 @@ class Tally {
   /** The result, with its usage. */
   mark<Result extends object>(result: Result): WithUsage<Result> {
     const truncated = Object.freeze(this.#truncated.sort((a, b) => a - b))
-    const usage: Usage = Object.freeze({ tokens: this.#tokens, truncated })
-    return Object.defineProperty(result, 'usage', { value: usage }) as WithUsage<Result>
+    return withUsage(result, Object.freeze({ tokens: this.#tokens, truncated }))
   }
+}
+
+/** A result with its usage, which shows neither in JSON nor in comparisons. */
+export function withUsage<Result extends object>(result: Result, usage: Usage): WithUsage<Result> {
+  return Object.defineProperty(result, 'usage', { value: usage }) as WithUsage<Result>
 }
 
 /** One value a text. */
@@ -55,7 +62,7 @@ class MatrixSink implements Sink<Rows, Matrix> {
   readonly #tally = new Tally()
   readonly #total: number
   readonly #dims: number
-  #matrix: Float32Array | undefined
+  #matrix: Vector | undefined
 
   constructor(total: number, dims: number) {
     this.#total = total
@@ -63,12 +70,8 @@ class MatrixSink implements Sink<Rows, Matrix> {
   }
 
   take(rows: Rows, start: number, at: number, count: number): void {
-    if (count === this.#total && ownsBuffer(rows.matrix, count * rows.dims)) {
-      this.#matrix = rows.matrix
-    } else {
-      this.#matrix ??= new Float32Array(this.#total * rows.dims)
-      this.#matrix.set(rows.matrix.subarray(start * rows.dims, (start + count) * rows.dims), at * rows.dims)
-    }
+    this.#matrix ??= new Float32Array(this.#total * rows.dims)
+    this.#matrix.set(rows.matrix.subarray(start * rows.dims, (start + count) * rows.dims), at * rows.dims)
     this.#tally.add(rows, start, at, count)
   }
 
@@ -79,28 +82,43 @@ class MatrixSink implements Sink<Rows, Matrix> {
   }
 }
 
-function vector({ matrix, dims }: Rows, row: number): Float32Array {
-  return ownsBuffer(matrix, dims) ? matrix : matrix.slice(row * dims, (row + 1) * dims)
+function vector({ matrix, dims }: Rows, row: number): Vector {
+  return matrix.slice(row * dims, (row + 1) * dims)
 }
 
 function numbers({ matrix, dims }: Rows, row: number): number[] {
   return Array.from(matrix.subarray(row * dims, (row + 1) * dims))
 }
 
-function ownsBuffer({ buffer, length }: Float32Array, expected: number): boolean {
-  return length === expected && buffer.byteLength === expected * Float32Array.BYTES_PER_ELEMENT
+/** Gathers one score a document. */
+export class ScoreSink implements Sink<Rows, WithUsage<number[]>> {
+  readonly #tally = new Tally()
+  readonly #scores: number[]
+
+  constructor(total: number) {
+    this.#scores = new Array(total)
+  }
+
+  take(rows: Rows, start: number, at: number, count: number): void {
+    for (let row = 0; row < count; row++) this.#scores[at + row] = rows.matrix[start + row]!
+    this.#tally.add(rows, start, at, count)
+  }
+
+  finish(): WithUsage<number[]> {
+    return this.#tally.mark(this.#scores)
+  }
 }
 
 /** Gathers token counts. */
-export class CountSink implements Sink<Uint32Array, number[]> {
+export class CountSink implements Sink<Rows, number[]> {
   readonly #counts: number[]
 
   constructor(total: number) {
     this.#counts = new Array(total)
   }
 
-  take(counts: Uint32Array, start: number, at: number, count: number): void {
-    for (let row = 0; row < count; row++) this.#counts[at + row] = counts[start + row]!
+  take({ tokens }: Rows, start: number, at: number, count: number): void {
+    for (let row = 0; row < count; row++) this.#counts[at + row] = tokens[start + row]!
   }
 
   finish(): number[] {

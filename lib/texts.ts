@@ -15,6 +15,30 @@ export function copyTexts(call: string, texts: unknown): unknown[] {
   if (!Array.isArray(texts)) {
     throw argumentError(`${call}: expected a string or an array of strings, got ${describe(texts)}`)
   }
+  return copyArray(call, texts)
+}
+
+/** A copy of the documents. */
+export function copyDocuments<Document>(call: string, documents: readonly Document[]): Document[] {
+  if (!Array.isArray(documents)) {
+    throw argumentError(`${call}: expected an array of documents, got ${describe(documents)}`)
+  }
+  return copyArray(call, documents) as Document[]
+}
+
+/** The text of a document: itself, what `pick` says, or its property `text`. */
+export function textOf<Document>(call: string, pick?: (document: Document) => string): (document: Document) => unknown {
+  return (document) => {
+    if (typeof document === 'string') return document
+    if (pick) return pick(document)
+    const { text } = Object(document) as { text?: unknown }
+    if (text !== undefined) return text
+    const message = `${call}: expected documents to be strings or to have a text, got ${describe(document)}`
+    throw argumentError(`${message}. Say where the text is with options.text.`)
+  }
+}
+
+function copyArray(call: string, texts: readonly unknown[]): unknown[] {
   const { length } = texts
   if (!(length >= 0 && length <= MAX_TEXTS)) {
     const message = `${call}: expected at most ${MAX_TEXTS} texts, got ${length}. Make several calls of them.`

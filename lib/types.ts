@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'ERR_INTERNAL'
   | 'ERR_BINDING'
   | 'ERR_SETTINGS'
+  | 'ERR_THREADS'
 
 /** Where a model computes. A backend or device that this build does not have is refused with a reason, never replaced. */
 export interface LoadOptions {
@@ -36,7 +37,8 @@ export interface LoadOptions {
    */
   dtype?: 'auto' | 'f32' | 'bf16' | 'f16' | 'int8'
   /**
-   * How many threads compute, 1 to 1024. Vectors do not depend on it.
+   * How many threads compute, 1 to 1024; more than the physical cores that this process may use are not used. Vectors do not
+   * depend on it.
    * @default the physical cores that this process may use
    */
   threads?: number
@@ -51,6 +53,12 @@ export interface LoadOptions {
    * @default as the model's files say
    */
   pooling?: string
+  /**
+   * The folder of a PEFT LoRA adapter, merged into the weights. Its config files win over the model's; the tensors it does
+   * not touch are shared with the model when both are loaded.
+   * @default none
+   */
+  adapter?: string
   /** Stops waiting for the model: the promise rejects with the signal's reason. */
   signal?: AbortSignal
 }
@@ -66,7 +74,7 @@ export interface EmbedOptions<Output extends OutputName = OutputName> {
   /**
    * What to put before each text: the name of one of the model's prompts (see `info.prompts`), or a text of your own.
    * In `embedQuery` and `embedDocument` it replaces the model's prompt.
-   * @default none
+   * @default the model's default prompt, if its files name one
    */
   prompt?: string | { readonly text: string }
   /**
@@ -92,13 +100,58 @@ export interface EmbedOptions<Output extends OutputName = OutputName> {
   onOverflow?: 'truncate' | 'error'
   /**
    * The side that is cut off.
-   * @default 'right'
+   * @default as the tokenizer's files say, mostly 'right'
    */
   truncationSide?: 'right' | 'left'
   /** Stops the call: the promise rejects with the signal's reason at once, and work that has not begun is dropped. */
   signal?: AbortSignal
   /** Called after each part of a large call. What it throws rejects the call. */
   onProgress?: (progress: Progress) => void
+}
+
+/** How documents are scored. */
+export interface RerankOptions<Document = unknown> {
+  /**
+   * How many of the best documents to return.
+   * @default all
+   */
+  topN?: number
+  /**
+   * Which number a document gets: the logit through what the model's config names (else the logistic function), through the
+   * logistic function, or as it is.
+   * @default 'model'
+   */
+  score?: 'model' | 'sigmoid' | 'logit'
+  /**
+   * The text of a document that is not a string.
+   * @default its property `text`
+   */
+  text?: (document: Document) => string
+  /**
+   * What to do with a pair of more than `info.maxLength` tokens: cut the longer of the two first, or fail with
+   * ERR_TEXT_TOO_LONG.
+   * @default 'truncate'
+   */
+  onOverflow?: 'truncate' | 'error'
+  /**
+   * The side that is cut off, of both texts.
+   * @default as the tokenizer's files say, mostly 'right'
+   */
+  truncationSide?: 'right' | 'left'
+  /** Stops the call: the promise rejects with the signal's reason at once, and work that has not begun is dropped. */
+  signal?: AbortSignal
+  /** Called after each part of a large call. What it throws rejects the call. */
+  onProgress?: (progress: Progress) => void
+}
+
+/** A scored document. */
+export interface Ranked<Document> {
+  /** Its index in the documents of the call. */
+  readonly index: number
+  /** Higher is better. */
+  readonly score: number
+  /** The document as it was given. */
+  readonly document: Document
 }
 
 /** How far a call has come, in texts. */
@@ -132,8 +185,11 @@ export interface Usage {
 /** A result that says what it cost. */
 export type WithUsage<Result> = Result & { readonly usage: Usage }
 
+/** Numbers in memory of their own, which may be kept, stored or transferred. */
+export type Vector = Float32Array<ArrayBuffer>
+
 /** All vectors of a call in one Float32Array, row after row: row `i` is `subarray(i * dims, (i + 1) * dims)`. */
-export interface Matrix extends Float32Array {
+export interface Matrix extends Vector {
   /** How many vectors. */
   readonly rows: number
   /** Numbers in each vector. */
@@ -142,14 +198,14 @@ export interface Matrix extends Float32Array {
 
 /** What one text gives, by `output`. */
 export interface Single {
-  float32: WithUsage<Float32Array>
+  float32: WithUsage<Vector>
   matrix: WithUsage<Matrix>
   array: WithUsage<number[]>
 }
 
 /** What an array of texts gives, by `output`, in the order of the texts. */
 export interface Several {
-  float32: WithUsage<Float32Array[]>
+  float32: WithUsage<Vector[]>
   matrix: WithUsage<Matrix>
   array: WithUsage<number[][]>
 }

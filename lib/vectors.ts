@@ -2,6 +2,7 @@
  * Comparing vectors without a database: exact, on the CPU, on this thread. A search is cut into slices of about two
  * milliseconds with a turn of the event loop between them, so that a million rows block nothing.
  */
+import { throwIfAborted } from './abort.js'
 import { binding, type TopRows } from './binding.js'
 import { describe } from './describe.js'
 import { argumentError, fromThrown } from './errors.js'
@@ -44,7 +45,7 @@ export async function topK(
   checkVector('topK: query', query)
   checkCount('topK: k', k)
   const stop = readOptions<SearchOptions>('topK', options, { signal }).signal
-  stop?.throwIfAborted()
+  throwIfAborted(stop)
   return matches(await search(query.slice(), rowsOf(vectors, query.length), k, stop), stop)
 }
 
@@ -102,7 +103,7 @@ async function search(query: Float32Array, table: Table, k: number, stop?: Abort
     size = nextSize(size, performance.now() - start)
     from = to
     if (from < table.rows) await nextTurn()
-    stop?.throwIfAborted()
+    throwIfAborted(stop)
   }
   return best
 }
@@ -136,7 +137,7 @@ async function matches({ indices, scores }: TopRows, stop?: AbortSignal): Promis
   const found: Match[] = []
   for (let at = 0; at < scores.length; at++) {
     if (at > 0 && at % MATCHES_PER_TURN === 0) await nextTurn()
-    stop?.throwIfAborted()
+    throwIfAborted(stop)
     found.push({ index: indices[at]!, score: scores[at]! })
   }
   return found

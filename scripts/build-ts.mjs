@@ -16,7 +16,14 @@ const external = ['*.node', '@x/embed-native-*']
 
 async function bundleFace() {
   const entryPoints = [join(root, 'index.ts')]
-  const shape = { bundle: true, platform: 'node', target: 'node20', format: 'cjs', legalComments: 'none' }
+  const shape = {
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    keepNames: true,
+    legalComments: 'none',
+  }
   await build({ entryPoints, outfile: bundle, external, ...shape, logLevel: 'warning' })
 }
 

@@ -8,7 +8,10 @@ import { isMain, main, run, step } from './steps.mjs'
 
 /** The step: the addon. */
 export function buildNative() {
-  return step('addon', async () => void (await run('npm', ['run', '--silent', 'build:native'])))
+  return step(
+    'addon (its first build takes some minutes)',
+    async () => void (await run('npm', ['run', '--silent', 'build:native'])),
+  )
 }
 
 /** The step: the face. */

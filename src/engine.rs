@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use engine::{Embedder, Request, Ticket};
-use napi::bindgen_prelude::{Either3, FnArgs, Function, Uint32Array};
+use engine::{Embedder, Request, Reranker, Ticket};
+use napi::bindgen_prelude::{Either, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 use napi_derive::napi;
 
-use crate::model::Model;
-use crate::options::{EmbedOptions, LoadOptions};
+use crate::model::{Kind, Model};
+use crate::options::{EmbedOptions, LoadOptions, Pairs, RerankOptions};
 use crate::settled::{Fault, Rows, Value};
 
 /// The arguments of `settle`: job, fault, value.
@@ -47,6 +47,13 @@ impl Out {
     }
 }
 
+/// An environment that goes away wants nothing any more.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.out.tickets().drain().for_each(|(_, ticket)| ticket.cancel());
+    }
+}
+
 #[napi]
 impl Engine {
     /// `settle(job, fault, value)` runs on this thread once for every job that ends; cancelled jobs do not.
@@ -60,14 +67,16 @@ impl Engine {
         Ok(Self { out: Arc::new(Out { settle: RwLock::new(settle), tickets: Mutex::default() }) })
     }
 
-    /// Opens a model folder; settles with a `Model`.
+    /// Opens a model folder for embedding; settles with a `Model`.
     #[napi(catch_unwind)]
-    pub fn load(&self, job: u32, folder: String, options: LoadOptions) {
-        let out = self.out.clone();
-        engine::spawn(move || {
-            let loaded = engine::contained(|| Embedder::load(&folder, &options.into()));
-            out.settle(job, loaded.map(|embedder| Either3::A(Model::new(embedder))));
-        });
+    pub fn load_embedder(&self, job: u32, folder: String, options: LoadOptions) {
+        self.load(job, move || Ok(Kind::Embedder(Embedder::load(&folder, &options.into())?)));
+    }
+
+    /// Opens a model folder for reranking; settles with a `Model`.
+    #[napi(catch_unwind)]
+    pub fn load_reranker(&self, job: u32, folder: String, options: LoadOptions) {
+        self.load(job, move || Ok(Kind::Reranker(Reranker::load(&folder, &options.into())?)));
     }
 
     /// Embeds texts, which share options; settles with `Rows`.
@@ -78,17 +87,31 @@ impl Engine {
         let request = Request { texts, settings: options.into(), ticket: Ticket::default() };
         self.out.tickets().insert(job, request.ticket.clone());
         embedder.embed(request, move |rows| {
-            out.settle(job, rows.map(|rows| Either3::B(Rows::from(rows))));
+            out.settle(job, rows.map(|rows| Either::B(Rows::from(rows))));
         });
     }
 
-    /// Counts tokens; settles with one number a text.
+    /// Scores documents against a query; settles with `Rows` of one column.
+    #[napi(catch_unwind)]
+    pub fn rerank(&self, job: u32, model: &Model, pairs: Pairs, options: RerankOptions) {
+        let Some(reranker) = model.reranker() else { return self.disposed(job) };
+        let out = self.out.clone();
+        let request = options.request(pairs.query, pairs.documents);
+        self.out.tickets().insert(job, request.ticket.clone());
+        reranker.rerank(request, move |rows| {
+            out.settle(job, rows.map(|rows| Either::B(Rows::from(rows))));
+        });
+    }
+
+    /// Counts tokens; settles with `Rows` without columns.
     #[napi(catch_unwind)]
     pub fn count(&self, job: u32, model: &Model, texts: Vec<String>) {
         let Some(embedder) = model.embedder() else { return self.disposed(job) };
         let out = self.out.clone();
-        embedder.count(texts, move |counts| {
-            out.settle(job, counts.map(|counts| Either3::C(Uint32Array::new(counts))));
+        let ticket = Ticket::default();
+        self.out.tickets().insert(job, ticket.clone());
+        embedder.count(texts, ticket, move |rows| {
+            out.settle(job, rows.map(|rows| Either::B(Rows::from(rows))));
         });
     }
 
@@ -104,6 +127,15 @@ impl Engine {
     #[napi(catch_unwind)]
     pub fn hold(&self, env: Env, active: bool) -> napi::Result<()> {
         hold(&self.out, &env, active)
+    }
+}
+
+impl Engine {
+    fn load(&self, job: u32, load: impl FnOnce() -> Result<Kind, engine::Error> + Send + 'static) {
+        let out = self.out.clone();
+        engine::spawn(load, move |loaded| {
+            out.settle(job, loaded.map(|kind| Either::A(Model::new(kind))));
+        });
     }
 
     fn disposed(&self, job: u32) {

@@ -2,25 +2,56 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engine::Embedder;
+use engine::{Embedder, Info, Reranker};
 use napi_derive::napi;
 
 /// A loaded model. Its memory is shared and freed with the last handle.
 #[napi]
 pub struct Model {
     info: String,
-    embedder: Mutex<Option<Arc<Embedder>>>,
+    kind: Mutex<Option<Kind>>,
+}
+
+/// What a model was loaded for.
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Embedder(Arc<Embedder>),
+    Reranker(Arc<Reranker>),
+}
+
+impl Kind {
+    fn info(&self) -> &Info {
+        match self {
+            Self::Embedder(embedder) => embedder.info(),
+            Self::Reranker(reranker) => reranker.info(),
+        }
+    }
 }
 
 impl Model {
-    pub(crate) fn new(embedder: Arc<Embedder>) -> Self {
-        let info = serde_json::to_string(embedder.info()).unwrap_or_default();
-        Self { info, embedder: Mutex::new(Some(embedder)) }
+    pub(crate) fn new(kind: Kind) -> Self {
+        let info = serde_json::to_string(kind.info()).unwrap_or_default();
+        Self { info, kind: Mutex::new(Some(kind)) }
     }
 
-    /// The model, unless disposed.
+    /// The embedder, unless disposed.
     pub(crate) fn embedder(&self) -> Option<Arc<Embedder>> {
-        self.embedder.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        match self.kind() {
+            Some(Kind::Embedder(embedder)) => Some(embedder),
+            _ => None,
+        }
+    }
+
+    /// The reranker, unless disposed.
+    pub(crate) fn reranker(&self) -> Option<Arc<Reranker>> {
+        match self.kind() {
+            Some(Kind::Reranker(reranker)) => Some(reranker),
+            _ => None,
+        }
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        self.kind.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -35,6 +66,6 @@ impl Model {
     /// Gives back this handle's share; calls in flight finish. May be called twice.
     #[napi(catch_unwind)]
     pub fn dispose(&self) {
-        self.embedder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.kind.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }

@@ -1,6 +1,6 @@
 //! Options as JavaScript has them.
 
-use engine::{EmbedSettings, Overflow, PromptChoice, Side};
+use engine::{EmbedSettings, Overflow, PromptChoice, RerankRequest, Score, Side, Ticket};
 use napi_derive::napi;
 
 /// What a load may decide.
@@ -18,6 +18,28 @@ pub struct LoadOptions {
     pub max_length: Option<u32>,
     /// A pooling by name.
     pub pooling: Option<String>,
+    /// The folder of a PEFT LoRA adapter.
+    pub adapter: Option<String>,
+}
+
+/// A query and the documents that are read with it.
+#[napi(object)]
+pub struct Pairs {
+    /// The query.
+    pub query: String,
+    /// The documents.
+    pub documents: Vec<String>,
+}
+
+/// What a rerank call may decide.
+#[napi(object)]
+pub struct RerankOptions {
+    /// `model`, `sigmoid` or `logit`.
+    pub score: Option<String>,
+    /// `truncate` or `error`.
+    pub overflow: Option<String>,
+    /// `right` or `left`.
+    pub truncation_side: Option<String>,
 }
 
 /// What an embed call may decide; all texts of a job share it.
@@ -48,6 +70,7 @@ impl From<LoadOptions> for engine::LoadOptions {
             threads: options.threads.map(|threads| threads as usize),
             max_length: options.max_length.map(|length| length as usize),
             pooling: options.pooling,
+            adapter: options.adapter,
         }
     }
 }
@@ -64,15 +87,38 @@ impl From<EmbedOptions> for EmbedSettings {
             prompt: options.prompt_text.map(PromptChoice::Literal).or(named).unwrap_or(purpose),
             dimensions: options.dimensions.map(|dimensions| dimensions as usize),
             normalize: options.normalize,
-            overflow: match options.overflow.as_deref() {
-                Some("error") => Overflow::Error,
-                _ => Overflow::Truncate,
-            },
-            side: match options.truncation_side.as_deref() {
-                Some("left") => Some(Side::Left),
-                Some("right") => Some(Side::Right),
-                _ => None,
-            },
+            overflow: overflow(options.overflow.as_deref()),
+            side: side(options.truncation_side.as_deref()),
         }
+    }
+}
+
+impl RerankOptions {
+    /// A request with these options.
+    pub(crate) fn request(self, query: String, documents: Vec<String>) -> RerankRequest {
+        RerankRequest {
+            query,
+            documents,
+            score: match self.score.as_deref() {
+                Some("sigmoid") => Score::Sigmoid,
+                Some("logit") => Score::Logit,
+                _ => Score::Model,
+            },
+            overflow: overflow(self.overflow.as_deref()),
+            side: side(self.truncation_side.as_deref()),
+            ticket: Ticket::default(),
+        }
+    }
+}
+
+fn overflow(name: Option<&str>) -> Overflow {
+    if name == Some("error") { Overflow::Error } else { Overflow::Truncate }
+}
+
+fn side(name: Option<&str>) -> Option<Side> {
+    match name {
+        Some("left") => Some(Side::Left),
+        Some("right") => Some(Side::Right),
+        _ => None,
     }
 }

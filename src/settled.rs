@@ -1,6 +1,6 @@
 //! Results and faults as JavaScript gets them.
 
-use napi::bindgen_prelude::{Either3, Float32Array, Uint32Array};
+use napi::bindgen_prelude::{Either, Float32Array, Uint32Array};
 use napi_derive::napi;
 
 use crate::model::Model;
@@ -41,7 +41,7 @@ pub struct Rows {
 }
 
 /// What a job may end with, besides a fault.
-pub(crate) type Value = Either3<Model, Rows, Uint32Array>;
+pub(crate) type Value = Either<Model, Rows>;
 
 impl From<engine::Error> for Fault {
     fn from(error: engine::Error) -> Self {

@@ -34,7 +34,7 @@ impl Native {
     /// Files that are missing, broken or ask for what is not supported; a setting that names no kernel.
     pub fn load(source: &Source) -> Result<Self, LoadError> {
         let device = NativeDevice::new(Kernels::best()?);
-        let loaded = Loaded::open(source, &device, models::load)?;
+        let loaded = Loaded::open(source, &device, &models::architectures())?;
         Ok(Self { device, loaded })
     }
 

@@ -6,7 +6,7 @@
 pub enum Error {
     /// A token id beyond the rows of the embedding table.
     #[error(
-        "token id {id} is outside the model's table of {rows} rows; tokenizer and weights do not belong together"
+        "index {id} of a token or segment is outside the model's table of {rows} rows; tokenizer and weights do not belong together"
     )]
     TokenId {
         /// The id.

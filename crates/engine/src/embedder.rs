@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use text::{Encoded, Limit};
 
-use crate::contain::contained;
 use crate::finish::Finish;
-use crate::job::{Job, Rows, Ticket, Work};
+use crate::job::{Job, RowFault, Rows, Ticket, Work};
 use crate::load::Task;
 use crate::model::Model;
 use crate::{Error, Info, LoadOptions, Overflow, Side};
@@ -85,17 +84,30 @@ impl Embedder {
         }
     }
 
-    /// Counts the tokens of each text, special ones included and nothing cut, on one of the engine's threads.
+    /// Counts the tokens of each text, special ones included and nothing cut: the `tokens` of rows without
+    /// columns.
     pub fn count(
         self: &Arc<Self>,
         texts: Vec<String>,
-        done: impl FnOnce(Result<Vec<u32>, Error>) + Send + 'static,
+        ticket: Ticket,
+        done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
     ) {
         let embedder = self.clone();
-        crate::spawn(move || {
-            let count = |text: &String| Ok(embedder.model.tokenizer().count(text)? as u32);
-            done(contained(|| texts.iter().map(count).collect()));
-        });
+        crate::spawn(move || embedder.counts(&texts, &ticket), done);
+    }
+
+    fn counts(&self, texts: &[String], ticket: &Ticket) -> Result<Rows, Error> {
+        let mut rows = Rows { tokens: vec![0; texts.len()], ..Rows::default() };
+        for (row, text) in texts.iter().enumerate() {
+            if ticket.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            match self.model.tokenizer().count(text) {
+                Ok(tokens) => rows.tokens[row] = tokens as u32,
+                Err(error) => rows.faults.push(RowFault { row, error: error.into() }),
+            }
+        }
+        Ok(rows)
     }
 
     /// Settings brought into numbers; a fault here is the whole call's.

@@ -15,13 +15,29 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// The adapter's folder is not there.
+    #[error(
+        "adapter {name:?} is not a folder; pass one that holds adapter_config.json and adapter_model.safetensors"
+    )]
+    NotAnAdapter {
+        /// What was asked for.
+        name: String,
+    },
     /// A model's files.
     #[error(transparent)]
     Model(#[from] nn::Error),
     /// A model that our own kernels cannot take.
     #[error(transparent)]
     Native(#[from] backend_native::LoadError),
-    /// A tokenizer, or a text it cannot take.
+    /// A tokenizer's files.
+    #[error("{}: {error}", folder.display())]
+    Tokenizer {
+        /// Where they are.
+        folder: PathBuf,
+        /// What is wrong with them.
+        error: text::Error,
+    },
+    /// A text that the tokenizer cannot take.
     #[error(transparent)]
     Text(#[from] text::Error),
     /// A batch that could not be computed.
@@ -88,6 +104,12 @@ pub enum Error {
     /// The model's handle was disposed.
     #[error("the model is disposed; load it again")]
     Disposed,
+    /// The system gives no thread to compute on.
+    #[error("the system gives this process no thread to compute on: {source}; raise its limit of threads")]
+    Threads {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The call was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -103,10 +125,10 @@ impl Error {
     /// The stable code, listed in `docs/errors.md`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotAFolder { .. } => "ERR_MODEL_NOT_FOUND",
+            Self::NotAFolder { .. } | Self::NotAnAdapter { .. } => "ERR_MODEL_NOT_FOUND",
             Self::Model(error) | Self::Native(backend_native::LoadError::Model(error)) => model_code(error),
             Self::Kernel(_) | Self::Native(backend_native::LoadError::Kernel(_)) => "ERR_SETTINGS",
-            Self::Text(error) => text_code(error),
+            Self::Tokenizer { error, .. } | Self::Text(error) => text_code(error),
             Self::Run(error) => run_code(error),
             Self::OutsideFolder { .. } => "ERR_MODEL_FILE",
             Self::UnknownPrompt { .. } => "ERR_PROMPT",
@@ -116,6 +138,7 @@ impl Error {
             Self::NotFinite => "ERR_NOT_FINITE",
             Self::Memory { .. } => "ERR_MEMORY",
             Self::Disposed => "ERR_DISPOSED",
+            Self::Threads { .. } => "ERR_THREADS",
             Self::Cancelled => "ERR_CANCELLED",
             Self::Internal { .. } => "ERR_INTERNAL",
         }
@@ -141,7 +164,6 @@ fn run_code(error: &backend::Error) -> &'static str {
 
 fn text_code(error: &text::Error) -> &'static str {
     match error {
-        text::Error::Missing { .. } => "ERR_MODEL_NOT_FOUND",
         text::Error::TooLong { .. } => "ERR_TEXT_TOO_LONG",
         text::Error::NoRoom { .. } => "ERR_INVALID_ARGUMENT",
         _ => "ERR_TOKENIZER",

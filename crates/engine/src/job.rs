@@ -10,7 +10,7 @@ use text::Encoded;
 use crate::Error;
 use crate::contain::contained;
 use crate::model::Model;
-use crate::scheduler::{Place, Scheduler};
+use crate::scheduler::{JobId, Scheduler, Task};
 
 /// Bytes of text that one task tokenizes: about a millisecond of work.
 const SLICE_BYTES: usize = 4096;
@@ -52,7 +52,7 @@ impl Ticket {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -78,6 +78,7 @@ pub(crate) type Done = Box<dyn FnOnce(Result<Rows, Error>) + Send>;
 
 /// The group. Tasks share it; the last one that ends finishes it.
 pub(crate) struct Job<W> {
+    id: JobId,
     work: W,
     ticket: Ticket,
     tasks: AtomicUsize,
@@ -99,25 +100,26 @@ struct Tokenized {
 impl<W: Work> Job<W> {
     /// Queues the job's first tasks.
     pub(crate) fn start(work: W, ticket: Ticket, done: Done) {
-        let rows = match Rows::zeros(work.len(), work.width()) {
+        let started = Scheduler::process().start();
+        let rows = match started.and_then(|()| Rows::zeros(work.len(), work.width())) {
             Ok(rows) => rows,
             Err(error) => return done(Err(error)),
         };
         let outcome = Mutex::new(Outcome { rows, fault: None, done: Some(done) });
-        let job = Arc::new(Self { work, ticket, tasks: AtomicUsize::new(1), outcome });
-        job.clone().queue(Place::Last, slices(&job.work), Self::tokenize);
+        let job = Arc::new(Self { id: JobId::next(), work, ticket, tasks: AtomicUsize::new(1), outcome });
+        job.clone().queue(slices(&job.work), Self::tokenize);
         job.task_ended();
     }
 
     /// Adds one task for each item.
-    fn queue<T: Send + 'static>(self: Arc<Self>, place: Place, items: Vec<T>, step: fn(&Arc<Self>, T)) {
+    fn queue<T: Send + 'static>(self: Arc<Self>, items: Vec<T>, step: fn(&Arc<Self>, T)) {
         self.tasks.fetch_add(items.len(), Ordering::Relaxed);
-        let work = |item| -> Box<dyn FnOnce() + Send> {
+        let task = |item| -> Task {
             let job = self.clone();
             Box::new(move || job.run(|job| step(job, item)))
         };
-        let works = items.into_iter().map(work).collect();
-        Scheduler::process().push(&self.work.model().lane, place, works);
+        let tasks = items.into_iter().map(task).collect();
+        Scheduler::process().push(self.id, &self.work.model().lane, tasks);
     }
 
     /// One task: skipped when the job is over, contained when it panics.
@@ -143,7 +145,7 @@ impl<W: Work> Job<W> {
         }
         let mut batches = self.batches(tokenized).into_iter();
         let first = batches.next();
-        self.clone().queue(Place::First, batches.collect(), Self::compute);
+        self.clone().queue(batches.collect(), Self::compute);
         if let Some(first) = first {
             self.compute(first);
         }

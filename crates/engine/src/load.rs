@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use backend::{Backend, Pooling, PoolingMode};
 use backend_native::Native;
-use nn::{FileId, Key, Store};
-use text::Tokenizer;
+use nn::{FileId, HeadSource, Key, Store, files};
+use text::{Limit, Tokenizer};
+use twox_hash::XxHash3_64;
 
 use crate::{Error, Spec};
 
@@ -25,6 +26,8 @@ pub struct LoadOptions {
     pub max_length: Option<usize>,
     /// A pooling by name, instead of the files'.
     pub pooling: Option<String>,
+    /// The folder of a PEFT LoRA adapter to merge into the weights.
+    pub adapter: Option<String>,
 }
 
 /// A tokenizer and a hash of its file.
@@ -46,21 +49,29 @@ pub(crate) struct Parts {
 pub(crate) enum Task {
     /// One vector a text.
     Embed,
+    /// One score a pair of texts.
+    Rerank,
 }
 
 /// Reads a folder.
-pub(crate) fn load(folder: &Path, options: &LoadOptions, _task: Task) -> Result<Parts, Error> {
+pub(crate) fn load(folder: &Path, options: &LoadOptions, task: Task) -> Result<Parts, Error> {
     refuse_unavailable(options)?;
     if !folder.is_dir() {
         return Err(Error::NotAFolder { name: folder.display().to_string() });
     }
-    let mut spec = Spec::read(folder)?;
-    if let Some(name) = &options.pooling {
-        spec.source.pooling.modes = vec![pooling_named(name)?];
+    let adapter = options.adapter.as_ref().map(Path::new);
+    if let Some(missing) = adapter.filter(|adapter| !adapter.is_dir()) {
+        return Err(Error::NotAnAdapter { name: missing.display().to_string() });
+    }
+    let mut spec = Spec::read(folder, adapter, task)?;
+    if let (Some(name), HeadSource::Embedding { pooling, .. }) = (&options.pooling, &mut spec.source.head) {
+        pooling.modes = vec![pooling_named(name)?];
     }
     let tokenizer = tokenizer(&spec)?;
     let backend = Native::load(&spec.source)?;
     let max_length = max_length(&spec, &tokenizer.tokenizer, backend.positions(), options.max_length)?;
+    // A limit that leaves no room for text shows here and not at every call.
+    tokenizer.tokenizer.encode("", &Limit::new(max_length))?;
     Ok(Parts { spec, tokenizer, backend: Box::new(backend), max_length })
 }
 
@@ -92,23 +103,35 @@ fn refuse_unavailable(options: &LoadOptions) -> Result<(), Error> {
     Ok(())
 }
 
-/// The tokenizer, once a process for each file.
+/// The tokenizer, once a process for each pair of files.
 fn tokenizer(spec: &Spec) -> Result<Arc<SharedTokenizer>, Error> {
-    let path = spec.source.folder.join("tokenizer.json");
-    let id = std::fs::metadata(&path).map(|metadata| FileId::of(&path, &metadata));
-    let read = || -> Result<SharedTokenizer, Error> {
-        let options = text::LoadOptions { lowercase: spec.lowercase };
-        let tokenizer = Tokenizer::load(&spec.source.folder, &options)?;
-        let bytes = std::fs::read(&path).map_err(|source| nn::Error::Read { path: path.clone(), source })?;
-        Ok(SharedTokenizer { tokenizer, hash: twox_hash::XxHash3_64::oneshot(&bytes) })
-    };
-    match id {
-        Ok(id) => {
-            let form = format!("tokenizer lowercase={}", spec.lowercase);
-            Store::process().get_or_make(Key { files: vec![id], form }, read)
-        }
-        Err(_) => read().map(Arc::new),
+    let path = spec.tokenizer.join("tokenizer.json");
+    let settings = spec.tokenizer_settings.join("tokenizer_config.json");
+    let files = [identity(&path)?, identity(&settings)?];
+    let form = format!("tokenizer lowercase={} settings={}", spec.lowercase, files[1].is_some());
+    Store::process().get_or_make(Key { files: files.into_iter().flatten().collect(), form }, || {
+        let missing =
+            "a model needs one; an older tokenizer becomes one by saving it again with transformers";
+        let tokenizer =
+            files::read(&path)?.ok_or_else(|| nn::Error::NotFound { path: path.clone(), remedy: missing })?;
+        let settings = files::read(&settings)?;
+        let source =
+            text::Source { tokenizer: &tokenizer, settings: settings.as_deref(), lowercase: spec.lowercase };
+        let hash = XxHash3_64::oneshot(&tokenizer)
+            ^ XxHash3_64::oneshot(settings.as_deref().unwrap_or(b"none")).rotate_left(1);
+        let parsed = Tokenizer::parse(&source);
+        let tokenizer = parsed.map_err(|error| Error::Tokenizer { folder: spec.tokenizer.clone(), error })?;
+        Ok(SharedTokenizer { tokenizer, hash })
+    })
+}
+
+/// None where there is no such file.
+fn identity(path: &Path) -> Result<Option<FileId>, Error> {
+    if !files::exists(path)? {
+        return Ok(None);
     }
+    let (_, metadata) = files::open(path)?;
+    Ok(Some(FileId::of(path, &metadata)))
 }
 
 /// The longest text in tokens: the option, else `max_seq_length`, else the smaller of the config's positions
@@ -135,11 +158,16 @@ impl Parts {
     /// A hash over everything that changes vectors by more than rounding.
     pub(crate) fn fingerprint(&self) -> String {
         let Spec { source, normalizes, prompts, default_prompt, lowercase, truncate_dim, .. } = &self.spec;
-        let dense: Vec<_> = source.dense.iter().map(|layer| layer.activation).collect();
-        let Pooling { modes, include_prompt } = &source.pooling;
+        let head = match &source.head {
+            HeadSource::Embedding { pooling: Pooling { modes, include_prompt }, dense } => {
+                let dense: Vec<_> = dense.iter().map(|layer| layer.activation).collect();
+                format!("{modes:?} {include_prompt} {dense:?}")
+            }
+            HeadSource::Classifier { labels } => format!("classifier {labels}"),
+        };
         let description = self.backend.description();
         let facts = format!(
-            "1 {:016x} {:016x} {modes:?} {include_prompt} {dense:?} {normalizes} {prompts:?} {default_prompt:?} \
+            "1 {:016x} {:016x} {head} {normalizes} {prompts:?} {default_prompt:?} \
              {lowercase} {truncate_dim:?} {} {} {} {}",
             self.backend.weights_hash(),
             self.tokenizer.hash,
@@ -148,7 +176,7 @@ impl Parts {
             description.arithmetic,
             arithmetic_fields(source.config.value()),
         );
-        format!("{:016x}", twox_hash::XxHash3_64::oneshot(facts.as_bytes()))
+        format!("{:016x}", XxHash3_64::oneshot(facts.as_bytes()))
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backend::Backend;
+use nn::HeadSource;
 use text::{Limit, Tokenizer};
 
 use crate::load::{Parts, SharedTokenizer, Task, load};
@@ -56,9 +57,12 @@ fn describe(folder: &str, parts: &Parts, threads: usize) -> Result<Info, Error> 
     Ok(Info {
         model: folder.into(),
         architecture: spec.source.config.model_type()?.into(),
-        dims: spec.truncate_dim.map_or(parts.backend.dims(), |kept| kept.clamp(1, parts.backend.dims())),
+        dims: spec.truncate_dim.map_or(parts.backend.dims(), |kept| kept.max(1).min(parts.backend.dims())),
         max_length: parts.max_length,
-        pooling: spec.source.pooling.name(),
+        pooling: match &spec.source.head {
+            HeadSource::Embedding { pooling, .. } => pooling.name(),
+            HeadSource::Classifier { .. } => "classifier".into(),
+        },
         prompts: spec.prompts.clone(),
         normalizes: spec.normalizes,
         backend: description.backend,

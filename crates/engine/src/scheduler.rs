@@ -1,45 +1,62 @@
 //! The queue and the threads that all models of the process share.
 //!
 //! Threads start with the first task and then live as long as the process; they are named `embed-native-N`
-//! and never touch JavaScript. Work that began goes before work that waits. A lane bounds how many tasks of
-//! one model run at once.
+//! and never touch JavaScript. Jobs take turns, task by task, so a short one does not wait for the end of a
+//! long one. A lane bounds how many tasks of one model run at once.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-type Work = Box<dyn FnOnce() + Send>;
+use crate::Error;
+use crate::contain::contained;
+
+/// A piece of work for one thread.
+pub(crate) type Task = Box<dyn FnOnce() + Send>;
 
 /// Bounds how many of a model's tasks run at once.
 pub(crate) struct Lane {
     limit: usize,
+    running: AtomicUsize,
 }
 
 impl Lane {
     /// At most `limit` threads, and at most as many as there are.
     pub(crate) fn new(limit: Option<usize>) -> Arc<Self> {
         let threads = Scheduler::process().threads;
-        Arc::new(Self { limit: limit.map_or(threads, |limit| limit.clamp(1, threads)) })
+        let limit = limit.map_or(threads, |limit| limit.clamp(1, threads));
+        Arc::new(Self { limit, running: AtomicUsize::new(0) })
     }
 
     /// Threads it may use.
     pub(crate) fn threads(&self) -> usize {
         self.limit
     }
+
+    // Changed under the queue's lock only; atomic because it is shared.
+    fn has_room(&self) -> bool {
+        self.running.load(Ordering::Relaxed) < self.limit
+    }
 }
 
-struct Task {
+/// Tells jobs apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct JobId(usize);
+
+impl JobId {
+    /// One that nobody has.
+    pub(crate) fn next() -> Self {
+        static LAST: AtomicUsize = AtomicUsize::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The tasks of one job that wait.
+struct Waiting {
+    job: JobId,
     lane: Arc<Lane>,
-    work: Work,
-}
-
-/// Where a task goes.
-#[derive(Clone, Copy)]
-pub(crate) enum Place {
-    /// Behind everything that waits.
-    Last,
-    /// Before it: the rest of something that began.
-    First,
+    tasks: VecDeque<Task>,
 }
 
 /// The process's queue.
@@ -51,17 +68,26 @@ pub(crate) struct Scheduler {
 
 #[derive(Default)]
 struct Queue {
-    tasks: VecDeque<Task>,
-    /// How many tasks run, by lane (its address).
-    running: Vec<(usize, usize)>,
+    /// In the order of their turns.
+    jobs: VecDeque<Waiting>,
     /// Threads that were started.
     threads: usize,
 }
 
-/// Runs `work` on one of the engine's threads, behind what waits.
-pub fn spawn(work: impl FnOnce() + Send + 'static) {
+/// Runs `work` on one of the engine's threads, in its turn, and gives what it makes to `done`; without a
+/// thread, the fault goes to `done` at once.
+pub fn spawn<T: 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    done: impl FnOnce(Result<T, Error>) + Send + 'static,
+) {
     let scheduler = Scheduler::process();
-    scheduler.push(&Lane::new(None), Place::Last, vec![Box::new(work)]);
+    match scheduler.start() {
+        Err(error) => done(Err(error)),
+        Ok(()) => {
+            let task = move || done(contained(work));
+            scheduler.push(JobId::next(), &Lane::new(None), vec![Box::new(task)]);
+        }
+    }
 }
 
 impl Scheduler {
@@ -75,52 +101,54 @@ impl Scheduler {
         })
     }
 
-    /// Adds tasks, in their order.
-    pub(crate) fn push(&'static self, lane: &Arc<Lane>, place: Place, works: Vec<Work>) {
-        let count = works.len();
-        let tasks = works.into_iter().map(|work| Task { lane: lane.clone(), work });
+    /// Starts the threads that are missing; fewer than wished for still do the work.
+    pub(crate) fn start(&'static self) -> Result<(), Error> {
         let mut queue = self.lock();
-        match place {
-            Place::Last => queue.tasks.extend(tasks),
-            Place::First => tasks.rev().for_each(|task| queue.tasks.push_front(task)),
+        while queue.threads < self.threads {
+            let name = format!("embed-native-{}", queue.threads);
+            match std::thread::Builder::new().name(name).spawn(move || self.run()) {
+                Ok(_) => queue.threads += 1,
+                Err(_) if queue.threads > 0 => break,
+                Err(source) => return Err(Error::Threads { source }),
+            }
         }
-        self.start(&mut queue);
+        Ok(())
+    }
+
+    /// Adds tasks to a job's, before those that wait: what began is finished first.
+    pub(crate) fn push(&self, job: JobId, lane: &Arc<Lane>, tasks: Vec<Task>) {
+        let count = tasks.len();
+        let mut queue = self.lock();
+        match queue.jobs.iter_mut().find(|waiting| waiting.job == job) {
+            Some(waiting) => tasks.into_iter().rev().for_each(|task| waiting.tasks.push_front(task)),
+            None if count > 0 => {
+                queue.jobs.push_back(Waiting { job, lane: lane.clone(), tasks: tasks.into() });
+            }
+            None => {}
+        }
         drop(queue);
         for _ in 0..count.min(self.threads) {
             self.wake.notify_one();
         }
     }
 
-    /// Starts the threads that are missing. Fewer than wished for still do the work; with none at all the
-    /// caller is told by a panic, which the doorway turns into an exception.
-    fn start(&'static self, queue: &mut Queue) {
-        while queue.threads < self.threads {
-            let name = format!("embed-native-{}", queue.threads);
-            match std::thread::Builder::new().name(name).spawn(move || self.run()) {
-                Ok(_) => queue.threads += 1,
-                Err(error) => {
-                    assert!(queue.threads > 0, "the system gives this process no thread: {error}");
-                    return;
-                }
-            }
-        }
-    }
-
     fn run(&self) {
         loop {
-            let Task { lane, work } = self.next();
+            let (lane, task) = self.next();
             // Work reports its own panics to whoever waits; this only keeps the thread.
-            drop(catch_unwind(AssertUnwindSafe(work)));
-            self.lock().leave(&lane);
+            drop(catch_unwind(AssertUnwindSafe(task)));
+            let queue = self.lock();
+            lane.running.fetch_sub(1, Ordering::Relaxed);
+            drop(queue);
             self.wake.notify_one();
         }
     }
 
-    fn next(&self) -> Task {
+    fn next(&self) -> (Arc<Lane>, Task) {
         let mut queue = self.lock();
         loop {
             match queue.take() {
-                Some(task) => return task,
+                Some(next) => return next,
                 None => queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
             }
         }
@@ -132,41 +160,22 @@ impl Scheduler {
 }
 
 impl Queue {
-    /// The first task whose lane has room.
-    fn take(&mut self) -> Option<Task> {
-        let place = self.tasks.iter().position(|task| self.running(&task.lane) < task.lane.limit)?;
-        let task = self.tasks.remove(place)?;
-        self.enter(&task.lane);
-        Some(task)
-    }
-
-    fn running(&self, lane: &Arc<Lane>) -> usize {
-        let address = Arc::as_ptr(lane).addr();
-        self.running.iter().find(|(known, _)| *known == address).map_or(0, |&(_, count)| count)
-    }
-
-    fn enter(&mut self, lane: &Arc<Lane>) {
-        let address = Arc::as_ptr(lane).addr();
-        match self.running.iter_mut().find(|(known, _)| *known == address) {
-            Some((_, count)) => *count += 1,
-            None => self.running.push((address, 1)),
+    /// The next task of the first job whose lane has room; that job's next turn comes last.
+    fn take(&mut self) -> Option<(Arc<Lane>, Task)> {
+        let place = self.jobs.iter().position(|waiting| waiting.lane.has_room())?;
+        let mut waiting = self.jobs.remove(place)?;
+        let task = waiting.tasks.pop_front()?;
+        let lane = waiting.lane.clone();
+        lane.running.fetch_add(1, Ordering::Relaxed);
+        if !waiting.tasks.is_empty() {
+            self.jobs.push_back(waiting);
         }
-    }
-
-    fn leave(&mut self, lane: &Arc<Lane>) {
-        let address = Arc::as_ptr(lane).addr();
-        if let Some(place) = self.running.iter().position(|(known, _)| *known == address) {
-            self.running[place].1 -= 1;
-            if self.running[place].1 == 0 {
-                self.running.swap_remove(place);
-            }
-        }
+        Some((lane, task))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
 
     use super::*;
@@ -176,6 +185,7 @@ mod tests {
         static RUNNING: AtomicUsize = AtomicUsize::new(0);
         let (send, receive) = mpsc::channel();
         let lane = Lane::new(Some(1));
+        Scheduler::process().start().unwrap();
         for _ in 0..20 {
             let send = send.clone();
             let work = move || {
@@ -184,7 +194,7 @@ mod tests {
                 RUNNING.fetch_sub(1, Ordering::SeqCst);
                 send.send(others).unwrap();
             };
-            Scheduler::process().push(&lane, Place::Last, vec![Box::new(work)]);
+            Scheduler::process().push(JobId::next(), &lane, vec![Box::new(work)]);
         }
         assert!(receive.iter().take(20).all(|others| others == 0));
     }
@@ -194,11 +204,28 @@ mod tests {
         let (send, receive) = mpsc::channel();
         for number in 0..64 {
             let send = send.clone();
-            spawn(move || {
-                send.send(number).unwrap();
-                std::panic::resume_unwind(Box::new("on purpose"));
-            });
+            let work = move || -> Result<(), Error> { panic!("on purpose: {number}") };
+            spawn(work, move |outcome| send.send(outcome.is_err()).unwrap());
         }
-        assert_eq!(receive.iter().take(64).count(), 64);
+        assert!(receive.iter().take(64).all(|failed| failed));
+    }
+
+    #[test]
+    fn jobs_take_turns() {
+        let mut queue = Queue::default();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        for (job, count) in [("long", 4), ("short", 1), ("other", 2)] {
+            let task = |number| -> Task {
+                let order = order.clone();
+                Box::new(move || order.lock().unwrap().push(format!("{job} {number}")))
+            };
+            let lane = Arc::new(Lane { limit: 8, running: AtomicUsize::new(0) });
+            queue.jobs.push_back(Waiting { job: JobId::next(), lane, tasks: (0..count).map(task).collect() });
+        }
+        while let Some((_, task)) = queue.take() {
+            task();
+        }
+        let order = order.lock().unwrap().clone();
+        assert_eq!(order, ["long 0", "short 0", "other 0", "long 1", "other 1", "long 2", "long 3"]);
     }
 }

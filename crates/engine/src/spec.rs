@@ -9,16 +9,21 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use backend::{Pooling, PoolingMode};
-use nn::{Activation, Config, DenseSource, Source};
+use nn::{Activation, Config, DenseSource, HeadSource, Source, files};
 use serde::Deserialize;
 
 use crate::Error;
+use crate::load::Task;
 
 /// A model's pipeline.
 #[derive(Debug)]
 pub struct Spec {
-    /// The transformer, the pooling and the dense layers; the tokenizer lies in its folder.
+    /// The transformer and what follows it.
     pub source: Source,
+    /// Holds tokenizer.json.
+    pub tokenizer: PathBuf,
+    /// Holds tokenizer_config.json, if there is one.
+    pub tokenizer_settings: PathBuf,
     /// Whether the vector is brought to length 1 at the end.
     pub normalizes: bool,
     /// Prompts by name.
@@ -74,47 +79,95 @@ fn tanh() -> String {
 }
 
 impl Spec {
-    /// Reads the small JSON files of a folder.
+    /// Reads the small JSON files of a folder, for a task. Files of an adapter's folder win over the model's.
     ///
     /// # Errors
     /// A file that is missing, broken or asks for what is not supported.
-    pub fn read(folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn read(folder: &Path, adapter: Option<&Path>, task: Task) -> Result<Self, Error> {
         let modules = modules(folder)?;
         let transformer = modules.first().map_or(folder.to_path_buf(), |module| module.folder.clone());
-        let about: TransformerConfig = optional(&transformer.join("sentence_bert_config.json"))?;
+        let winner = |name: &str| match adapter.map(|adapter| adapter.join(name)) {
+            Some(own) if own.symlink_metadata().is_ok() => own,
+            _ => transformer.join(name),
+        };
+        let config = Config::open(&winner("config.json"))?;
+        let about: TransformerConfig = optional(&winner("sentence_bert_config.json"))?;
         let model: ModelConfig = optional(&folder.join("config_sentence_transformers.json"))?;
-        let config = Config::open(&transformer.join("config.json"))?;
-        let pooling = Pooling::of(PoolingMode::Mean);
-        let mut spec = Self {
-            source: Source { folder: transformer, config, pooling, dense: Vec::new() },
-            normalizes: false,
+        let head = match task {
+            Task::Embed => embedding_head(&config, &modules)?,
+            Task::Rerank => HeadSource::Classifier { labels: reranker_labels(&config)? },
+        };
+        Ok(Self {
+            tokenizer: parent(winner("tokenizer.json")),
+            tokenizer_settings: parent(winner("tokenizer_config.json")),
+            source: Source { folder: transformer, config, adapter: adapter.map(Path::to_path_buf), head },
+            normalizes: modules.last().is_some_and(|module| module.class() == "Normalize"),
             prompts: model.prompts,
             default_prompt: model.default_prompt_name,
-            max_seq_length: about.max_seq_length,
+            max_seq_length: about.max_seq_length.filter(|_| task == Task::Embed),
             lowercase: about.do_lower_case,
             truncate_dim: model.truncate_dim,
-        };
-        modules.iter().skip(1).try_for_each(|module| spec.add(module))?;
-        Ok(spec)
-    }
-
-    fn add(&mut self, module: &FoundModule) -> Result<(), Error> {
-        if self.normalizes {
-            return Err(module.refused("follows Normalize, where nothing can follow").into());
-        }
-        match module.class() {
-            "Pooling" => self.source.pooling = read_pooling(&module.config()?)?,
-            "Dense" => self.source.dense.push(read_dense(module)?),
-            "Normalize" => self.normalizes = true,
-            _ => {
-                return Err(module
-                    .refused("is not supported; supported are Transformer, Pooling, Dense and Normalize")
-                    .into());
-            }
-        }
-        Ok(())
+        })
     }
 }
+
+fn parent(file: PathBuf) -> PathBuf {
+    file.parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// The modules behind the transformer.
+fn embedding_head(config: &Config, modules: &[FoundModule]) -> Result<HeadSource, Error> {
+    if modules.is_empty() && is_classifier(config) {
+        let message = "this is a cross-encoder, which scores pairs: load it with Reranker.load";
+        return Err(config.unsupported(message).into());
+    }
+    let mut pooling = None;
+    let mut dense = Vec::new();
+    let mut ended = false;
+    for module in modules.iter().skip(1) {
+        match module.class() {
+            "Pooling" if pooling.is_none() => pooling = Some(read_pooling(&module.config()?)?),
+            "Dense" if pooling.is_some() && !ended => dense.push(read_dense(module)?),
+            "Normalize" if pooling.is_some() && !ended => ended = true,
+            "Pooling" | "Dense" | "Normalize" => return Err(module.refused(MODULE_ORDER).into()),
+            _ => return Err(module.unknown().into()),
+        }
+    }
+    match (pooling, modules.last()) {
+        (Some(pooling), _) => Ok(HeadSource::Embedding { pooling, dense }),
+        (None, None) => Ok(HeadSource::Embedding { pooling: Pooling::of(PoolingMode::Mean), dense }),
+        (None, Some(last)) => {
+            Err(last.refused("is not followed by Pooling, which makes one vector of many").into())
+        }
+    }
+}
+
+const MODULE_ORDER: &str =
+    "is out of order; supported is Transformer, Pooling, any Dense, and Normalize last";
+
+fn is_classifier(config: &Config) -> bool {
+    let names = config.value()["architectures"].as_array().into_iter().flatten();
+    names.filter_map(|name| name.as_str()).any(|name| name.ends_with("ForSequenceClassification"))
+}
+
+/// One label: a reranker has one logit.
+fn reranker_labels(config: &Config) -> Result<usize, Error> {
+    if !is_classifier(config) {
+        let message = "architectures names no sequence classifier, so this model scores no pairs: \
+                       load it with Embedder.load, or give the adapter that makes it a reranker";
+        return Err(config.unsupported(message).into());
+    }
+    let fields = config.value();
+    let named = fields["id2label"].as_object().map(|labels| labels.len());
+    let labels = named.or_else(|| fields["num_labels"].as_u64().map(|count| count as usize)).unwrap_or(2);
+    if labels == 1 {
+        return Ok(labels);
+    }
+    Err(config.unsupported(format!("has {labels} labels; a reranker has one")).into())
+}
+
+/// More would be no model.
+const MOST_MODULES: usize = 32;
 
 /// A module that modules.json names.
 struct FoundModule {
@@ -126,11 +179,18 @@ struct FoundModule {
 impl FoundModule {
     /// The class without its Python package.
     fn class(&self) -> &str {
-        self.class.rsplit('.').next().unwrap_or(&self.class)
+        match self.class.strip_prefix("sentence_transformers.") {
+            Some(inside) => inside.rsplit('.').next().unwrap_or(inside),
+            None => &self.class,
+        }
     }
 
     fn config(&self) -> Result<Config, Error> {
         Ok(Config::open(&self.folder.join("config.json"))?)
+    }
+
+    fn unknown(&self) -> nn::Error {
+        self.refused("is not supported; supported are Transformer, Pooling, Dense and Normalize")
     }
 
     fn refused(&self, why: &str) -> nn::Error {
@@ -142,11 +202,14 @@ impl FoundModule {
 /// tokens are averaged: what sentence-transformers makes of a plain transformers folder.
 fn modules(folder: &Path) -> Result<Vec<FoundModule>, Error> {
     let path = folder.join("modules.json");
-    if !path.exists() {
+    if !files::exists(&path)? {
         return Ok(Vec::new());
     }
     let list = Config::open(&path)?;
     let entries: Vec<ModuleEntry> = list.read()?;
+    list.check(entries.len() <= MOST_MODULES, || {
+        format!("lists {} modules; at most {MOST_MODULES} are read", entries.len())
+    })?;
     let modules: Vec<FoundModule> =
         entries.into_iter().map(|entry| found(folder, entry, &list)).collect::<Result<_, _>>()?;
     match modules.first() {
@@ -157,7 +220,9 @@ fn modules(folder: &Path) -> Result<Vec<FoundModule>, Error> {
 }
 
 fn found(folder: &Path, entry: ModuleEntry, list: &Config) -> Result<FoundModule, Error> {
-    let inside = Path::new(&entry.path).components().all(|part| matches!(part, Component::Normal(_)));
+    let inside = Path::new(&entry.path)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if !inside {
         return Err(Error::OutsideFolder { path: list.path().into(), module: entry.path });
     }
@@ -165,7 +230,7 @@ fn found(folder: &Path, entry: ModuleEntry, list: &Config) -> Result<FoundModule
 }
 
 fn optional<T: Default + serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    if path.exists() { Ok(Config::open(path)?.read()?) } else { Ok(T::default()) }
+    if files::exists(path)? { Ok(Config::open(path)?.read()?) } else { Ok(T::default()) }
 }
 
 /// Modes in the order in which the reference concatenates them, with the field of the old spelling.
@@ -192,6 +257,8 @@ fn read_pooling(config: &Config) -> Result<Pooling, Error> {
     if modes.is_empty() {
         modes.push(PoolingMode::Mean);
     }
+    let repeated = (1..modes.len()).any(|at| modes[..at].contains(&modes[at]));
+    config.check(!repeated, || "pooling_mode names a mode twice".into())?;
     Ok(Pooling { modes, include_prompt })
 }
 
@@ -219,6 +286,8 @@ fn read_dense(module: &FoundModule) -> Result<DenseSource, Error> {
     let activation = Activation::torch_class(class)
         .ok_or_else(|| config.unsupported(format!("activation_function {class:?} is not supported")))?;
     let (inputs, outputs) = (fields.in_features, fields.out_features);
+    config.check_size("in_features", inputs)?;
+    config.check_size("out_features", outputs)?;
     let folder = module.folder.clone();
     Ok(DenseSource { folder, config, inputs, outputs, bias: fields.bias, activation })
 }

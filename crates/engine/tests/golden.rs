@@ -5,7 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
-use engine::{EmbedSettings, Embedder, Error, LoadOptions, PromptChoice, Request, Rows, Ticket};
+use engine::{
+    EmbedSettings, Embedder, Error, LoadOptions, Overflow, PromptChoice, Request, RerankRequest, Reranker,
+    Rows, Score, Ticket,
+};
 use serde_json::Value;
 
 /// The reference's own noise is below 2.4e-7; ours adds other orders of summation.
@@ -51,6 +54,56 @@ fn check(folder: &Path) {
         let cosine: f64 = rows.matrix.iter().zip(&want).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
         assert!(far <= MAX_ABS && cosine >= MIN_COSINE, "{}: {text:?}: {far:e}, {cosine}", folder.display());
     }
+}
+
+/// `logits` of `pairs`, within `far`; `key` names a pair's logit, a number or a list of one.
+fn check_reranker(reranker: &Arc<Reranker>, golden: &Value, key: &str, far: f32) {
+    for pair in golden["pairs"].as_array().unwrap() {
+        let (send, receive) = mpsc::channel();
+        let text = |name: &str| pair[name].as_str().unwrap().to_string();
+        let request = RerankRequest {
+            query: text("query"),
+            documents: vec![text("document")],
+            score: Score::Logit,
+            overflow: Overflow::Truncate,
+            side: None,
+            ticket: Ticket::default(),
+        };
+        reranker.rerank(request, move |rows| send.send(rows).unwrap());
+        let rows = receive.recv().unwrap().unwrap();
+        assert!(rows.faults.is_empty(), "{:?}", rows.faults);
+        let tokens = pair["input_ids"].as_array().unwrap().len();
+        assert_eq!(rows.tokens[0] as usize, tokens, "{}", pair["query"]);
+        let want = pair[key].as_f64().unwrap_or_else(|| pair[key][0].as_f64().unwrap()) as f32;
+        let difference = (rows.matrix[0] - want).abs();
+        assert!(difference <= far * want.abs().max(1.0), "{}: {} for {want}", pair["query"], rows.matrix[0]);
+    }
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_reranker() {
+    let folder = folder("rerank-bert");
+    let reranker = Reranker::load(&folder.to_string_lossy(), &LoadOptions::default()).unwrap();
+    check_reranker(&reranker, &json(&folder.join("golden.json")), "logits", 1e-4);
+}
+
+/// The trained adapter on the real weights, where both are.
+#[test]
+fn the_trained_adapter() {
+    let (data, model) = (std::env::var_os("EMBED_NATIVE_DATA"), std::env::var("EMBED_NATIVE_TEST_MODEL"));
+    let (Some(data), Ok(model)) = (data, model) else { return };
+    let adapter = Path::new(&data).join("models/minilm-l6-scifact-reranker");
+    let options = LoadOptions { adapter: Some(adapter.to_string_lossy().into()), ..Default::default() };
+    let base = Embedder::load(&model, &LoadOptions::default()).unwrap();
+    let before = nn::Store::process().living();
+    let reranker = Reranker::load(&model, &options).unwrap();
+    println!("tensors: base {before}, with the reranker {}", nn::Store::process().living());
+    check_reranker(&reranker, &json(&adapter.join("golden.json")), "logit", 2e-3);
+    drop(base);
 }
 
 #[test]

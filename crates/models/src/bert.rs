@@ -2,8 +2,8 @@
 //!
 //! Reference: <https://github.com/huggingface/transformers/blob/v4.57.0/src/transformers/models/bert/modeling_bert.py>
 
-use backend::Error as RunError;
-use nn::{Attention, Config, Device, Error, Index, Linear, Lookup, Model, Norm, Part, Pass, Table, Weights};
+use backend::{Error as RunError, Pooling, PoolingMode};
+use nn::{Activation, Attention, Config, Device, Error, Head, Index, Linear, Lookup, Model, Norm, Part, Pass, Table, Weights};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -45,6 +45,19 @@ pub(crate) fn load<D: Device>(config: &Config, weights: Weights<'_, D>) -> Resul
     Ok(Box::new(Bert::load(config, &fields, weights)?))
 }
 
+/// The head of `BertForSequenceClassification`: the pooler of `BertModel`, then one linear layer.
+pub(crate) fn classifier<D: Device>(
+    config: &Config,
+    weights: Weights<'_, D>,
+    labels: usize,
+) -> Result<Head<D>, Error> {
+    let hidden = config.read::<BertConfig>()?.hidden_size;
+    let base = weights.below(&["bert"], "pooler.dense.weight");
+    let pooler = Linear::load(base.at("pooler.dense"), hidden, hidden, true)?.activated(Activation::Tanh);
+    let logits = Linear::load(weights.at("classifier"), hidden, labels, true)?;
+    Ok(Head { pooling: Pooling::of(PoolingMode::Cls), dense: vec![pooler, logits] })
+}
+
 /// `BertModel` without its pooler.
 struct Bert<D: Device> {
     embeddings: Embeddings<D>,
@@ -54,6 +67,7 @@ struct Bert<D: Device> {
 
 impl<D: Device> Bert<D> {
     fn load(config: &Config, fields: &BertConfig, weights: Weights<'_, D>) -> Result<Self, Error> {
+        config.check_size("intermediate_size", fields.intermediate_size)?;
         let activation = crate::activation(config, "hidden_act", &fields.hidden_act)?;
         let head_dim = crate::head_dim(config, fields.hidden_size, fields.num_attention_heads)?;
         let embeddings = Embeddings::load(fields, weights.at("embeddings"))?;
@@ -124,7 +138,7 @@ impl<D: Device> Layer<D> {
     fn load(
         fields: &BertConfig,
         head_dim: usize,
-        activation: nn::Activation,
+        activation: Activation,
         weights: Weights<'_, D>,
     ) -> Result<Self, Error> {
         let (hidden, wide, epsilon) = (fields.hidden_size, fields.intermediate_size, fields.layer_norm_eps);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use backend::Error as RunError;
 use nn::{
-    Activation, Attention, Config, Device, Error, Index, Linear, Lookup, Mask, Model, Norm, Pass, Rope,
+    Activation, Attention, Config, Device, Error, Head, Index, Linear, Lookup, Mask, Model, Norm, Pass, Rope,
     RopeSettings, RopeStyle, Table, Weights,
 };
 use serde::Deserialize;
@@ -68,6 +68,14 @@ pub(crate) fn load<D: Device>(config: &Config, weights: Weights<'_, D>) -> Resul
     let fields: ModernBertConfig = config.read()?;
     let weights = weights.below(&["model"], "embeddings.tok_embeddings.weight");
     Ok(Box::new(ModernBert::load(config, &fields, weights)?))
+}
+
+pub(crate) fn classifier<D: Device>(
+    config: &Config,
+    _: Weights<'_, D>,
+    _: usize,
+) -> Result<Head<D>, Error> {
+    crate::no_classifier(config)
 }
 
 /// `ModernBertModel`.
@@ -132,6 +140,8 @@ struct LayerKinds {
 impl LayerKinds {
     fn new(config: &Config, fields: &ModernBertConfig) -> Result<Self, Error> {
         let head_dim = crate::head_dim(config, fields.hidden_size, fields.num_attention_heads)?;
+        config.check_size("intermediate_size", fields.intermediate_size)?;
+        config.check(head_dim.is_multiple_of(2), || format!("heads of {head_dim} columns cannot be rotated in pairs"))?;
         let every = fields.global_attn_every_n_layers;
         config.check(every > 0, || "global_attn_every_n_layers is 0; it must be at least 1".into())?;
         for kind in fields.layer_types.iter().flatten() {

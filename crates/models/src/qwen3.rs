@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use backend::Error as RunError;
 use nn::{
-    Activation, Attention, Config, Device, Error, Index, Linear, Lookup, Mask, Model, Norm, Part, Pass, Rope,
+    Activation, Attention, Config, Device, Error, Head, Index, Linear, Lookup, Mask, Model, Norm, Part, Pass, Rope,
     RopeSettings, RopeStyle, Table, Weights,
 };
 use serde::Deserialize;
@@ -51,6 +51,14 @@ pub(crate) fn load<D: Device>(config: &Config, weights: Weights<'_, D>) -> Resul
     Ok(Box::new(Qwen3::load(config, &fields, weights)?))
 }
 
+pub(crate) fn classifier<D: Device>(
+    config: &Config,
+    _: Weights<'_, D>,
+    _: usize,
+) -> Result<Head<D>, Error> {
+    crate::no_classifier(config)
+}
+
 impl Qwen3Config {
     /// The keys a query of this layer sees.
     fn mask(&self, layer: usize) -> Mask {
@@ -65,11 +73,16 @@ impl Qwen3Config {
 
     fn check(&self, config: &Config) -> Result<(), Error> {
         let (heads, shared) = (self.num_attention_heads, self.num_key_value_heads);
-        config.check(shared > 0 && heads > 0 && heads.is_multiple_of(shared), || {
+        config.check_size("hidden_size", self.hidden_size)?;
+        config.check_size("intermediate_size", self.intermediate_size)?;
+        config.check_size("num_attention_heads", heads)?;
+        config.check_size("num_key_value_heads", shared)?;
+        config.check_size("head_dim", self.head_dim)?;
+        config.check(heads.is_multiple_of(shared), || {
             format!("num_attention_heads {heads} is not a multiple of num_key_value_heads {shared}")
         })?;
-        config.check(self.head_dim > 0 && self.head_dim.is_multiple_of(2), || {
-            format!("head_dim {} must be even and above 0", self.head_dim)
+        config.check(self.head_dim.is_multiple_of(2), || {
+            format!("head_dim {} must be even", self.head_dim)
         })
     }
 }

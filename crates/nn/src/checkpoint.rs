@@ -14,7 +14,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 
-use crate::{Config, Error, FileId};
+use crate::{Config, Error, FileId, files};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -49,21 +49,28 @@ impl Checkpoint {
     /// # Errors
     /// No safetensors file, a shard that is missing or outside the folder, a header that lies.
     pub fn open(folder: &Path) -> Result<Self, Error> {
+        Self::of_files(shard_paths(folder)?)
+    }
+
+    /// Opens one file.
+    pub(crate) fn of_file(path: PathBuf) -> Result<Self, Error> {
+        Self::of_files(vec![path])
+    }
+
+    fn of_files(paths: Vec<PathBuf>) -> Result<Self, Error> {
         let mut checkpoint = Self { shards: Vec::new(), tensors: HashMap::new() };
-        for path in shard_paths(folder)? {
-            checkpoint.add(path)?;
-        }
+        paths.into_iter().try_for_each(|path| checkpoint.add(path))?;
         Ok(checkpoint)
+    }
+
+    /// The names of all tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
     }
 
     /// Whether there is a tensor of that name.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
-    }
-
-    /// Whether any tensor's name begins so.
-    pub fn has_prefix(&self, prefix: &str) -> bool {
-        self.tensors.keys().any(|name| name.starts_with(prefix))
     }
 
     /// The file to name in faults about tensors that are nowhere.
@@ -97,10 +104,15 @@ impl Checkpoint {
         }
     }
 
+    /// The fault of a tensor that is not there.
+    pub(crate) fn missing(&self, name: &str) -> Error {
+        Error::Missing { path: self.path().into(), tensor: name.into() }
+    }
+
     fn find(&self, name: &str) -> Result<(&Shard, &TensorInfo), Error> {
         match self.tensors.get(name) {
             Some((shard, info)) => Ok((&self.shards[*shard], info)),
-            None => Err(Error::Missing { path: self.path().into(), tensor: name.into() }),
+            None => Err(self.missing(name)),
         }
     }
 
@@ -116,12 +128,7 @@ impl Checkpoint {
 
 impl Shard {
     fn open(path: PathBuf) -> Result<(Self, Metadata), Error> {
-        let fault = |source| Error::Read { path: path.clone(), source };
-        let mut file = File::open(&path).map_err(fault)?;
-        let about = file.metadata().map_err(fault)?;
-        if !about.is_file() {
-            return Err(Error::Broken { path, message: "not a regular file".into() });
-        }
+        let (mut file, about) = files::open(&path)?;
         let metadata = read_header(&mut file, about.len(), &path)?;
         let data_start = about.len() - metadata.data_len() as u64;
         let id = FileId::of(&path, &about);
@@ -169,10 +176,10 @@ impl Shard {
 /// The files that hold the weights.
 fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
-    if single.exists() {
+    if files::exists(&single)? {
         return Ok(vec![single]);
     }
-    if !index.exists() {
+    if !files::exists(&index)? {
         return Err(Error::NotFound { path: single, remedy: missing_weights_remedy(folder) });
     }
     let config = Config::open(&index)?;
@@ -189,7 +196,7 @@ fn shard_path(folder: &Path, name: &str, index: &Config) -> Result<PathBuf, Erro
         return Err(index.broken(format!("names the shard \"{name}\", which is not a file of this folder")));
     }
     let path = folder.join(name);
-    if path.exists() {
+    if files::exists(&path)? {
         return Ok(path);
     }
     Err(Error::NotFound { path, remedy: "the index names it; the download is incomplete: fetch it again" })
@@ -204,6 +211,9 @@ fn missing_weights_remedy(folder: &Path) -> &'static str {
     }
 }
 
+/// The longest header, which the format's own reader sets too.
+const LONGEST_HEADER: u64 = 100_000_000;
+
 /// Reads and checks a header; allocates no more than the file is long.
 fn read_header(file: &mut File, file_size: u64, path: &Path) -> Result<Metadata, Error> {
     let broken = |message: String| Error::Broken { path: path.into(), message };
@@ -213,12 +223,19 @@ fn read_header(file: &mut File, file_size: u64, path: &Path) -> Result<Metadata,
     }
     let mut length = [0; 8];
     file.read_exact(&mut length).map_err(fault)?;
+    if &length == b"version " {
+        let message = "is a Git LFS pointer, not the weights: run `git lfs pull` where it came from";
+        return Err(broken(message.into()));
+    }
     let length = u64::from_le_bytes(length);
     if length > file_size - 8 {
         return Err(broken(format!(
             "its header claims {length} bytes, the file has {}: not a safetensors file, or cut short",
             file_size - 8
         )));
+    }
+    if length > LONGEST_HEADER {
+        return Err(broken(format!("its header claims {length} bytes; the format allows {LONGEST_HEADER}")));
     }
     let mut header = vec![0; length as usize];
     file.read_exact(&mut header).map_err(fault)?;

@@ -1,17 +1,18 @@
 //! A model's `config.json`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::Error;
+use crate::{Error, files};
 
 /// A JSON file of a model, which knows its own path so that faults can name it.
 #[derive(Debug, Clone)]
 pub struct Config {
     path: PathBuf,
-    value: Value,
+    value: Arc<Value>,
 }
 
 impl Config {
@@ -20,18 +21,15 @@ impl Config {
     /// # Errors
     /// Absent, unreadable or not JSON.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => Error::NotFound {
-                path: path.into(),
-                remedy: "a model folder needs it; copy the whole folder from where the model came",
-            },
-            _ => Error::Read { path: path.into(), source },
+        let text = files::read(path)?.ok_or_else(|| Error::NotFound {
+            path: path.into(),
+            remedy: "a model folder needs it; copy the whole folder from where the model came",
         })?;
-        let value = serde_json::from_slice(&text).map_err(|error| Error::Broken {
+        let value: Value = serde_json::from_slice(&text).map_err(|error| Error::Broken {
             path: path.into(),
             message: format!("not valid JSON: {error}"),
         })?;
-        Ok(Self { path: path.into(), value })
+        Ok(Self { path: path.into(), value: Arc::new(value) })
     }
 
     /// The file.
@@ -66,7 +64,7 @@ impl Config {
     /// # Errors
     /// A field that is missing or of another type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        T::deserialize(&self.value).map_err(|error| self.broken(error.to_string()))
+        T::deserialize(&*self.value).map_err(|error| self.broken(error.to_string()))
     }
 
     /// A fault of this file.
@@ -77,6 +75,16 @@ impl Config {
     /// Something this file asks for that is not supported.
     pub fn unsupported(&self, message: impl Into<String>) -> Error {
         Error::Unsupported { path: self.path.clone(), message: message.into() }
+    }
+
+    /// Checks a width or a count that tensors have: from 1 to 2²⁰, so that products of a few do not overflow.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] outside of that.
+    pub fn check_size(&self, name: &str, value: usize) -> Result<(), Error> {
+        self.check((1..=1 << 20).contains(&value), || {
+            format!("{name} is {value}; it must be from 1 to 1048576")
+        })
     }
 
     /// Checks what must hold between fields.

@@ -8,7 +8,7 @@ use crate::{Device, Linear, Pass};
 pub struct Head<D: Device> {
     /// How tokens become one vector.
     pub pooling: Pooling,
-    /// Layers behind it, in order: the `N_Dense` folders.
+    /// Layers behind it, in order: the `N_Dense` folders, or those of a classifier.
     pub dense: Vec<Linear<D>>,
 }
 

@@ -13,11 +13,13 @@
 //! ```
 
 mod activation;
+mod adapter;
 mod attention;
 mod checkpoint;
 mod config;
 mod device;
 mod error;
+pub mod files;
 mod head;
 mod linear;
 mod loaded;
@@ -35,9 +37,9 @@ pub use device::{Device, Index, Lookup, Model, Pass};
 pub use error::Error;
 pub use head::Head;
 pub use linear::{Linear, Part};
-pub use loaded::{Architecture, Loaded};
+pub use loaded::{Architectures, Loaded};
 pub use norm::{Norm, NormKind};
 pub use rope::{Rope, RopeSettings, RopeStyle, RopeTable};
-pub use source::{DenseSource, Source};
+pub use source::{DenseSource, HeadSource, Source};
 pub use store::{FileId, Key, Store};
 pub use weights::{Loader, Table, Weights};

@@ -34,23 +34,16 @@ pub struct Rope {
     pub dim: usize,
     /// How columns are paired.
     pub style: RopeStyle,
-    inverse_frequencies: Vec<f32>,
+    theta: f32,
     table: RwLock<Arc<RopeTable>>,
 }
 
 impl Rope {
     /// Frequencies `theta^(-2i/dim)`, in f32 as the reference computes them
-    /// (`transformers/modeling_rope_utils.py`, `_compute_default_rope_parameters`).
+    /// (`transformers/modeling_rope_utils.py`, `_compute_default_rope_parameters`). Computes nothing yet.
     pub fn new(theta: f32, dim: usize, style: RopeStyle) -> Self {
-        let frequency = |i: usize| 1.0 / theta.powf(i as f32 / dim as f32);
-        Self::with_frequencies((0..dim).step_by(2).map(frequency).collect(), style)
-    }
-
-    /// Frequencies given one by one, for scaled variants: `dim/2` of them.
-    pub fn with_frequencies(inverse_frequencies: Vec<f32>, style: RopeStyle) -> Self {
         let table = RopeTable { positions: 0, cos: Vec::new(), sin: Vec::new() };
-        let dim = 2 * inverse_frequencies.len();
-        Self { dim, style, inverse_frequencies, table: RwLock::new(Arc::new(table)) }
+        Self { dim, style, theta, table: RwLock::new(Arc::new(table)) }
     }
 
     /// A table of at least `positions` positions.
@@ -65,8 +58,9 @@ impl Rope {
     }
 
     fn compute(&self, positions: usize) -> RopeTable {
-        let angles = (0..positions)
-            .flat_map(|position| self.inverse_frequencies.iter().map(move |f| position as f32 * f));
+        let frequency = |i: usize| 1.0 / self.theta.powf(i as f32 / self.dim as f32);
+        let frequencies: Vec<f32> = (0..self.dim).step_by(2).map(frequency).collect();
+        let angles = (0..positions).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
         let (sin, cos) =
             angles.map(|angle| f64::from(angle).sin_cos()).map(|(s, c)| (s as f32, c as f32)).unzip();
         RopeTable { positions, cos, sin }
@@ -94,7 +88,11 @@ impl RopeSettings {
             refuse_scaling(config, settings)?;
         }
         let newer = parameters.and_then(|settings| settings.get("rope_theta")).and_then(Value::as_f64);
-        Ok(newer.map(|theta| theta as f32).or(self.rope_theta).unwrap_or(default))
+        let theta = newer.map(|theta| theta as f32).or(self.rope_theta).unwrap_or(default);
+        config.check(theta.is_finite() && theta > 0.0, || {
+            format!("rope_theta is {theta}; it must be above 0")
+        })?;
+        Ok(theta)
     }
 }
 

@@ -13,10 +13,27 @@ pub struct Source {
     pub folder: PathBuf,
     /// Its config.json.
     pub config: Config,
-    /// How tokens become one vector.
-    pub pooling: Pooling,
-    /// Dense layers behind the pooling, in order.
-    pub dense: Vec<DenseSource>,
+    /// A PEFT adapter to merge into the weights.
+    pub adapter: Option<PathBuf>,
+    /// What follows the transformer.
+    pub head: HeadSource,
+}
+
+/// What follows a transformer.
+#[derive(Debug, Clone)]
+pub enum HeadSource {
+    /// Pooling and dense layers: one vector a text.
+    Embedding {
+        /// How tokens become one vector.
+        pooling: Pooling,
+        /// Dense layers behind the pooling, in order.
+        dense: Vec<DenseSource>,
+    },
+    /// The architecture's own classification head: one logit a label.
+    Classifier {
+        /// How many labels.
+        labels: usize,
+    },
 }
 
 /// A dense layer's config and shape.

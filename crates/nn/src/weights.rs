@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::adapter::{Adapter, Merged};
 use crate::checkpoint::Values;
 use crate::{Checkpoint, Device, Error, Key, Part, Store};
 
@@ -27,7 +28,7 @@ impl<D: Device> Table<D> {
 
 /// One load: a checkpoint on its way to a device.
 pub struct Loader<'a, D: Device> {
-    checkpoint: &'a Checkpoint,
+    tensors: Merged<'a>,
     device: &'a D,
     store: &'a Store,
     hashes: Mutex<Vec<(String, u64)>>,
@@ -36,7 +37,13 @@ pub struct Loader<'a, D: Device> {
 impl<'a, D: Device> Loader<'a, D> {
     /// Begins a load.
     pub fn new(checkpoint: &'a Checkpoint, device: &'a D, store: &'a Store) -> Self {
-        Self { checkpoint, device, store, hashes: Mutex::default() }
+        Self { tensors: Merged { base: checkpoint, adapter: None }, device, store, hashes: Mutex::default() }
+    }
+
+    /// The same, with an adapter merged into what it reads.
+    pub(crate) fn with_adapter(mut self, adapter: Option<&'a Adapter>) -> Self {
+        self.tensors.adapter = adapter;
+        self
     }
 
     /// The root of the names.
@@ -81,7 +88,7 @@ impl<'a, D: Device> Weights<'a, D> {
 
     /// Whether there is a tensor `name` here.
     pub fn has(&self, name: &str) -> bool {
-        self.loader.checkpoint.has(&self.name(name))
+        self.loader.tensors.has(&self.name(name))
     }
 
     /// A table `name` of `rows` rows.
@@ -148,9 +155,8 @@ impl<D: Device> Loader<'_, D> {
         tensors: &[Tensor],
         make: impl FnOnce(&D, Vec<f32>) -> T,
     ) -> Result<Arc<Stored<T>>, Error> {
-        let located =
-            tensors.iter().map(|tensor| self.checkpoint.locate(&tensor.name, &tensor.shape).cloned());
-        let files = located.collect::<Result<Vec<_>, _>>()?;
+        let located = tensors.iter().map(|tensor| self.tensors.locate(&tensor.name, &tensor.shape));
+        let files = located.collect::<Result<Vec<_>, _>>()?.concat();
         let names = tensors.iter().map(|tensor| tensor.name.as_str()).collect::<Vec<_>>().join("+");
         let key = Key { files, form: format!("{} {form} {names}", self.device.layout()) };
         let stored = self.store.get_or_make(key, || -> Result<_, Error> {
@@ -163,9 +169,9 @@ impl<D: Device> Loader<'_, D> {
     }
 
     fn read(&self, tensors: &[Tensor]) -> Result<Values, Error> {
-        let mut all = self.checkpoint.read(&tensors[0].name)?;
+        let mut all = self.tensors.read(&tensors[0].name)?;
         for tensor in &tensors[1..] {
-            let next = self.checkpoint.read(&tensor.name)?;
+            let next = self.tensors.read(&tensor.name)?;
             all.values.extend_from_slice(&next.values);
             all.hash = all.hash.rotate_left(5) ^ next.hash;
         }

@@ -6,7 +6,7 @@ use std::env::args;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use text::{Error, Limit, LoadOptions, Tokenizer};
+use text::{Error, Limit, Source, Tokenizer};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = args().skip(1);
@@ -14,7 +14,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("two arguments are expected: a model folder and a text file".into());
     };
     let start = Instant::now();
-    let tokenizer = Tokenizer::load(&PathBuf::from(folder), &LoadOptions::default())?;
+    let tokenizer = Tokenizer::parse(&Source {
+        tokenizer: &std::fs::read(PathBuf::from(folder).join("tokenizer.json"))?,
+        settings: None,
+        lowercase: false,
+    })?;
     println!(
         "load {:.1?}, {} ids, {} bytes, {}",
         start.elapsed(),

@@ -1,34 +1,20 @@
 //! What can go wrong between a string and its ids.
 
-use std::io;
-use std::path::PathBuf;
-
 /// Each message says what was expected, what came, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The folder has no tokenizer.
+    /// `tokenizer.json` is not a tokenizer that works.
     #[error(
-        "{} does not exist: a model needs a tokenizer.json. Download the whole folder, or convert an \
-         older tokenizer by saving it again with transformers", path.display()
+        "tokenizer.json is not a usable tokenizer: {message}. Download it again, or report it to its author"
     )]
-    Missing {
-        /// The file that was looked for.
-        path: PathBuf,
-    },
-    /// The file is there and cannot be read.
-    #[error("{} cannot be read: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file was read and is not a tokenizer that works.
-    #[error("{} is not a usable tokenizer: {message}. Download it again, or report it to its author", path.display())]
     Broken {
-        /// The file.
-        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// `tokenizer_config.json` cannot be understood.
+    #[error("tokenizer_config.json is not valid: {message}. Download it again")]
+    BrokenSettings {
         /// What is wrong with it.
         message: String,
     },

@@ -1,9 +1,9 @@
 //! Panics of the `tokenizers` crate become errors.
 //!
 //! A crafted `tokenizer.json` can make that crate panic while loading (a BPE
-//! merge longer than any token) and while encoding (indexing, `unwrap`). The
-//! process-wide panic hook still prints its line to stderr: installing another
-//! hook is not for a library to do.
+//! merge longer than any token) and while encoding (indexing, `unwrap`). Who
+//! calls this crate decides whether the panic hook prints (`engine::contained`
+//! keeps it quiet).
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -5,12 +5,13 @@
 //! What it is not: no tensors, no batches, no padding, no network.
 //!
 //! ```no_run
-//! use text::{Limit, LoadOptions, Tokenizer};
+//! use text::{Limit, Source, Tokenizer};
 //!
-//! let tokenizer = Tokenizer::load("some-model".as_ref(), &LoadOptions::default())?;
+//! let file = std::fs::read("some-model/tokenizer.json")?;
+//! let tokenizer = Tokenizer::parse(&Source { tokenizer: &file, settings: None, lowercase: false })?;
 //! let encoded = tokenizer.encode("A man is playing a guitar.", &Limit::new(256))?;
 //! assert!(encoded.ids.len() <= 256);
-//! # Ok::<(), text::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! | file | noun |
@@ -18,6 +19,7 @@
 //! | `tokenizer.rs` | the tokenizer: load, encode, count |
 //! | `limit.rs` | how long, which side is cut, what happens to longer texts |
 //! | `frame.rs` | the special tokens around a text |
+//! | `pair.rs` | two texts as one input |
 //! | `settings.rs` | `tokenizer_config.json` |
 //! | `window.rs` | long texts: tokenise only as much as is needed |
 //! | `barrier.rs` | where a text may be cut without changing tokens before it |
@@ -39,10 +41,11 @@ mod locality;
 #[cfg(test)]
 #[path = "../tests/common/nasty.rs"]
 mod nasty;
+mod pair;
 mod settings;
 mod tokenizer;
 mod window;
 
 pub use error::Error;
 pub use limit::{Limit, Overflow, Side};
-pub use tokenizer::{Encoded, LoadOptions, Tokenizer};
+pub use tokenizer::{Encoded, Source, Tokenizer};

@@ -1,9 +1,6 @@
 //! The tokenizer of one model folder.
 
 use std::borrow::Cow;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tokenizers::Model;
@@ -12,13 +9,18 @@ use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use crate::barrier::Barriers;
 use crate::frame::Frame;
 use crate::guard::guarded;
+use crate::pair::{PairFrame, longest_first};
 use crate::settings::Settings;
 use crate::window::Wanted;
 use crate::{Error, Limit, Overflow, Side};
 
-/// What the model folder says besides its tokenizer files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LoadOptions {
+/// A tokenizer's files as they were read: reading them safely is the caller's work.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// `tokenizer.json`.
+    pub tokenizer: &'a [u8],
+    /// `tokenizer_config.json`, if there is one.
+    pub settings: Option<&'a [u8]>,
     /// `do_lower_case` of `sentence_bert_config.json`.
     pub lowercase: bool,
 }
@@ -50,33 +52,35 @@ pub struct Tokenizer {
     special: Vec<u32>,
     vocab_size: usize,
     bytes: usize,
+    /// Found at the first pair.
+    pairs: OnceLock<Result<PairFrame, String>>,
     /// Found at the first long text.
     barriers: OnceLock<Option<Barriers>>,
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` and, if present, `tokenizer_config.json`.
+    /// Makes a tokenizer of its files.
     ///
     /// Truncation and padding blocks of the file are ignored: the caller says
     /// the limit, and batches are ragged.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Read`], [`Error::Broken`].
-    pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, Error> {
-        let settings = read_settings(folder.join("tokenizer_config.json"))?;
-        let path = folder.join("tokenizer.json");
-        let file = read(&path)?.ok_or_else(|| Error::Missing { path: path.clone() })?;
-        Self::parse(&file, settings, options).map_err(|message| Error::Broken { path, message })
+    /// [`Error::Broken`], [`Error::BrokenSettings`].
+    pub fn parse(source: &Source<'_>) -> Result<Self, Error> {
+        let settings = source.settings.map_or(Ok(Settings::default()), Settings::parse);
+        let settings = settings.map_err(|error| Error::BrokenSettings { message: error.to_string() })?;
+        Self::assemble(source, settings).map_err(|message| Error::Broken { message })
     }
 
-    fn parse(file: &[u8], settings: Settings, options: &LoadOptions) -> Result<Self, String> {
-        let (inner, highest) = guarded(|| read_tokenizer(file, options))?;
+    fn assemble(source: &Source<'_>, settings: Settings) -> Result<Self, String> {
+        let (inner, highest) = guarded(|| read_tokenizer(source))?;
         let frame = Frame::of(&inner)?;
         let highest = highest.max(frame.highest());
         Ok(Self {
             special: special_ids(&inner, &settings),
             vocab_size: highest.map_or(0, |id| id as usize + 1),
-            bytes: file.len().saturating_mul(BYTES_PER_FILE_BYTE),
+            bytes: source.tokenizer.len().saturating_mul(BYTES_PER_FILE_BYTE),
+            pairs: OnceLock::new(),
             barriers: OnceLock::new(),
             inner,
             frame,
@@ -108,6 +112,32 @@ impl Tokenizer {
         limit.side.keep(&mut content, room);
         let (ids, types) = self.frame.around(&content);
         Ok(Encoded { ids, types, truncated, prompt_tokens: self.prompt_tokens(prompt, limit)? })
+    }
+
+    /// The ids of two texts as one input, the longer one cut first.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_pair(&self, first: &str, second: &str, limit: &Limit) -> Result<Encoded, Error> {
+        let frame = self.pair_frame()?;
+        let room = limit.room(frame.len())?;
+        let wanted = Wanted { room, side: limit.side };
+        let (mut first, mut second) = (self.content(first, wanted)?, self.content(second, wanted)?);
+        let (kept_first, kept_second) = longest_first(first.len(), second.len(), room);
+        let truncated = kept_first < first.len() || kept_second < second.len();
+        if truncated && limit.overflow == Overflow::Error {
+            let tokens = first.len() + second.len() + frame.len();
+            return Err(Error::TooLong { tokens, limit: limit.max_length });
+        }
+        limit.side.keep(&mut first, kept_first);
+        limit.side.keep(&mut second, kept_second);
+        let (ids, types) = frame.around(&first, &second);
+        Ok(Encoded { ids, types, truncated, prompt_tokens: 0 })
+    }
+
+    fn pair_frame(&self) -> Result<&PairFrame, Error> {
+        let frame = self.pairs.get_or_init(|| PairFrame::of(&self.inner));
+        frame.as_ref().map_err(|message| Error::Encode { message: message.clone() })
     }
 
     /// How many tokens a text has, special ones included. Tokenises all of it.
@@ -184,28 +214,11 @@ impl Tokenizer {
 /// Roughly: strings, two hash maps and a trie take this many times the file.
 const BYTES_PER_FILE_BYTE: usize = 8;
 
-/// None when the file is not there.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Read { path: path.to_owned(), source }),
-    }
-}
-
-fn read_settings(path: PathBuf) -> Result<Settings, Error> {
-    let Some(file) = read(&path)? else { return Ok(Settings::default()) };
-    Settings::parse(&file).map_err(|error| Error::Broken { path, message: error.to_string() })
-}
-
 /// The tokenizer without truncation and padding, and the highest id of its vocabulary.
-fn read_tokenizer(
-    file: &[u8],
-    options: &LoadOptions,
-) -> tokenizers::Result<(tokenizers::Tokenizer, Option<u32>)> {
-    let mut tokenizer = tokenizers::Tokenizer::from_bytes(file)?;
+fn read_tokenizer(source: &Source<'_>) -> tokenizers::Result<(tokenizers::Tokenizer, Option<u32>)> {
+    let mut tokenizer = tokenizers::Tokenizer::from_bytes(source.tokenizer)?;
     tokenizer.with_padding(None).with_truncation(None)?;
-    if options.lowercase {
+    if source.lowercase {
         lowercase(&mut tokenizer)?;
     }
     let highest = tokenizer.get_model().get_vocab().into_values().max();

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{MODELS, folder, tokenizer};
-use text::{Error, Limit, LoadOptions, Overflow, Side, Tokenizer};
+use text::{Error, Limit, Overflow, Side, Tokenizer};
 
 fn bert() -> Tokenizer {
     tokenizer(&folder("bert-cls-prompts"))
@@ -103,11 +103,11 @@ fn lowercase_is_put_before_the_normalizer() {
     let ids = |tokenizer: &Tokenizer, text| tokenizer.encode(text, &Limit::new(64)).unwrap().ids;
     for model in ["xlmr-cls", "mistral-last", "modernbert-mean"] {
         let cased = tokenizer(&folder(model));
-        let lower = Tokenizer::load(&folder(model), &LoadOptions { lowercase: true }).unwrap();
+        let lower = common::load(&folder(model), true).unwrap();
         assert_eq!(ids(&lower, "A DOG"), ids(&cased, "a dog"), "{model}");
         assert_ne!(ids(&cased, "A DOG"), ids(&cased, "a dog"), "{model}");
     }
-    let lower = Tokenizer::load(&folder("modernbert-mean"), &LoadOptions { lowercase: true }).unwrap();
+    let lower = common::load(&folder("modernbert-mean"), true).unwrap();
     assert_eq!(lower.count("[MASK]").unwrap(), 3);
 }
 

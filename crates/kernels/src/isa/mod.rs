@@ -68,7 +68,12 @@ pub struct UnknownIsa {
 
 impl fmt::Display for UnknownIsa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no instruction set {:?} here; supported: {}", self.asked, self.supported.join(", "))
+        write!(
+            f,
+            "EMBED_NATIVE_ISA names {:?}, which this machine cannot run; it can run {}: correct or unset it",
+            self.asked,
+            self.supported.join(", ")
+        )
     }
 }
 
@@ -494,7 +499,9 @@ mod tests {
         let error = Kernels::chosen(Some("mmx")).unwrap_err();
         assert_eq!(error.asked, "mmx");
         assert!(
-            error.to_string().starts_with("no instruction set \"mmx\" here; supported: generic"),
+            error.to_string().starts_with(
+                "EMBED_NATIVE_ISA names \"mmx\", which this machine cannot run; it can run generic"
+            ),
             "{error}"
         );
     }

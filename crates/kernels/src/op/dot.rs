@@ -43,7 +43,8 @@ pub(crate) fn cosines<I: Isa>(isa: I, query: &[f32], rows: Matrix<'_>, out: &mut
 #[inline(always)]
 fn of_parts(product: f32, a: f32, b: f32) -> f32 {
     let norm = a.sqrt() * b.sqrt();
-    if norm == 0.0 { 0.0 } else { product / norm }
+    // Rounding may carry parallel vectors past 1.
+    if norm == 0.0 { 0.0 } else { (product / norm).clamp(-1.0, 1.0) }
 }
 
 /// The oracles.
@@ -56,7 +57,7 @@ pub(crate) mod plain {
 
     pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f32 {
         let norm = wide(a, a).sqrt() * wide(b, b).sqrt();
-        if norm == 0.0 { 0.0 } else { (wide(a, b) / norm) as f32 }
+        if norm == 0.0 { 0.0 } else { (wide(a, b) / norm).clamp(-1.0, 1.0) as f32 }
     }
 
     pub(crate) fn cosines(query: &[f32], rows: Matrix<'_>, out: &mut [f32]) {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use text::{Limit, LoadOptions, Tokenizer};
+use text::{Error, Limit, Source, Tokenizer};
 
 /// The committed folders.
 pub const MODELS: [&str; 6] =
@@ -26,7 +26,14 @@ pub fn shared_data() -> Option<PathBuf> {
 
 /// A tokenizer that must load.
 pub fn tokenizer(folder: &Path) -> Tokenizer {
-    Tokenizer::load(folder, &LoadOptions { lowercase: lowercase(folder) }).unwrap()
+    load(folder, lowercase(folder)).unwrap()
+}
+
+/// The tokenizer of a folder.
+pub fn load(folder: &Path, lowercase: bool) -> Result<Tokenizer, Error> {
+    let tokenizer = std::fs::read(folder.join("tokenizer.json")).unwrap();
+    let settings = std::fs::read(folder.join("tokenizer_config.json")).ok();
+    Tokenizer::parse(&Source { tokenizer: &tokenizer, settings: settings.as_deref(), lowercase })
 }
 
 fn lowercase(folder: &Path) -> bool {

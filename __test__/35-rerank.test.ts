@@ -1,0 +1,127 @@
+/** Chapter 7: reranking. A cross-encoder reads a query and a document together; an adapter may make one of an embedder. */
+import { Embedder, Reranker } from '@x/embed-native'
+import { expect, test } from 'vitest'
+
+import { checkRejects, data, loadTiny, readJson, tiny } from './support.js'
+
+interface Pair {
+  query: string
+  document: string
+  n_tokens: number
+  logits: number[]
+  sigmoid: number[]
+}
+
+const { pairs } = readJson<{ pairs: Pair[] }>('tiny-models', 'rerank-bert', 'golden.json')
+const documents = pairs.map(({ document }) => document)
+const load = (): Promise<Reranker> => Reranker.load(tiny('rerank-bert'), { dtype: 'f32' })
+const adapter = data('adapters', 'bert-mean-lora')
+
+test('logits and their logistic function are those of the reference', async () => {
+  const reranker = await load()
+  for (const { query, document, logits, sigmoid, n_tokens } of pairs) {
+    for (const [score, expected] of [
+      ['logit', logits[0]!],
+      ['sigmoid', sigmoid[0]!],
+    ] as const) {
+      const ranked = await reranker.rerank(query, [document], { score })
+      expect(Math.abs(ranked[0]!.score - expected), query).toBeLessThanOrEqual(1e-4 * Math.max(1, Math.abs(expected)))
+      expect(ranked.usage.tokens, query).toBe(n_tokens)
+    }
+  }
+})
+
+test('the best come first, ties in the order of the documents, and topN cuts', async () => {
+  const reranker = await load()
+  const twice = [...documents, ...documents]
+  const ranked = await reranker.rerank(pairs[0]!.query, twice)
+  expect(ranked.map(({ index }) => index).sort((a, b) => a - b)).toEqual(twice.map((_, index) => index))
+  for (let at = 1; at < ranked.length; at++) {
+    const [a, b] = [ranked[at - 1]!, ranked[at]!]
+    expect(a.score > b.score || (a.score === b.score && a.index < b.index)).toBe(true)
+    expect(a.document).toBe(twice[a.index])
+  }
+  expect(await reranker.rerank(pairs[0]!.query, twice, { topN: 3 })).toEqual(ranked.slice(0, 3))
+})
+
+test('a pair has the same bits in any company', async () => {
+  const reranker = await load()
+  const { query } = pairs[0]!
+  const alone = await Promise.all(
+    documents.map(async (document) => (await reranker.rerank(query, [document]))[0]!.score),
+  )
+  for (const { index, score } of await reranker.rerank(query, documents)) expect(score).toBe(alone[index])
+})
+
+test('documents may be objects', async () => {
+  const reranker = await load()
+  const { query } = pairs[0]!
+  const plain = await reranker.rerank(query, documents)
+  const objects = documents.map((text, id) => ({ id, text }))
+  const ranked = await reranker.rerank(query, objects)
+  expect(ranked.map(({ document }) => document.id)).toEqual(plain.map(({ index }) => index))
+  const nested = documents.map((body) => ({ page: { body } }))
+  const picked = await reranker.rerank(query, nested, { text: ({ page }) => page.body })
+  expect(picked.map(({ score }) => score)).toEqual(plain.map(({ score }) => score))
+})
+
+test('a long pair is cut and says so, or fails when asked to', async () => {
+  const reranker = await load()
+  const long = 'a long document '.repeat(500)
+  const ranked = await reranker.rerank('query', ['short', long], { score: 'logit' })
+  expect(ranked.usage.truncated).toEqual([1])
+  await checkRejects(
+    reranker.rerank('query', ['short', long], { onOverflow: 'error' }),
+    'ERR_TEXT_TOO_LONG',
+    /texts\[1\]/,
+  )
+})
+
+test('no documents give no ranks; ten thousand and an empty query are fine', async () => {
+  const reranker = await load()
+  expect(await reranker.rerank('query', [])).toEqual([])
+  const many = Array.from({ length: 10_000 }, (_, index) => `document ${index % 100}`)
+  const ranked = await reranker.rerank('', many, { topN: 10 })
+  expect(ranked).toHaveLength(10)
+})
+
+test('wrong arguments are refused by name', async () => {
+  const reranker = await load()
+  const wrong = (value: unknown): never => value as never
+  await checkRejects(reranker.rerank(wrong(1), ['a']), 'ERR_INVALID_ARGUMENT', /query|text/)
+  await checkRejects(reranker.rerank('a', wrong('b')), 'ERR_INVALID_ARGUMENT', /array/)
+  await checkRejects(reranker.rerank('a', [wrong({ body: 'b' })]), 'ERR_INVALID_ARGUMENT', /options\.text/)
+  await checkRejects(reranker.rerank('a', ['b'], { topN: 0 }), 'ERR_INVALID_ARGUMENT', /topN/)
+  await checkRejects(reranker.rerank('a', ['b'], { score: wrong('cosine') }), 'ERR_INVALID_ARGUMENT', /score/)
+})
+
+test('an embedder is no reranker, and the reverse', async () => {
+  await checkRejects(Reranker.load(tiny('bert-mean')), 'ERR_MODEL_UNSUPPORTED', /Embedder\.load/)
+  await checkRejects(Embedder.load(tiny('rerank-bert')), 'ERR_MODEL_UNSUPPORTED', /Reranker\.load/)
+})
+
+test('an adapter gives what merging its weights by hand gives, and leaves its base alone', async () => {
+  const embedder = await loadTiny()
+  const before = await embedder.embed('a fox')
+  const reranker = await Reranker.load(tiny('bert-mean'), { adapter, dtype: 'f32' })
+  const merged = await Reranker.load(tiny('bert-mean-merged'), { dtype: 'f32' })
+  const expected = await merged.rerank('what does a fox eat?', documents, { score: 'logit' })
+  const ranked = await reranker.rerank('what does a fox eat?', documents, { score: 'logit' })
+  expect(ranked.map(({ index }) => index)).toEqual(expected.map(({ index }) => index))
+  for (const [at, { score }] of ranked.entries()) expect(Math.abs(score - expected[at]!.score)).toBeLessThan(1e-5)
+  expect(await embedder.embed('a fox')).toEqual(before)
+})
+
+test('an adapter that does not fit is refused by name', async () => {
+  await checkRejects(Reranker.load(tiny('bert-mean'), { adapter: 'nowhere' }), 'ERR_MODEL_NOT_FOUND', /adapter/)
+  await checkRejects(
+    Reranker.load(tiny('bert-mean'), { adapter: tiny('rerank-bert') }),
+    'ERR_MODEL_NOT_FOUND',
+    /adapter_config/,
+  )
+  await checkRejects(
+    Reranker.load(tiny('modernbert-mean'), { adapter }),
+    'ERR_MODEL_FILE',
+    /another model|config\.json/,
+  )
+})

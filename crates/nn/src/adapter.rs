@@ -1,0 +1,222 @@
+//! PEFT LoRA adapters, merged into a checkpoint's tensors as they are read (Hu et al. 2021, arXiv:2106.09685).
+//!
+//! `W = W₀ + scale · B·A` with `scale = lora_alpha / r`, or `/ √r` for rank-stabilised LoRA. Keys are those that
+//! `peft` writes (<https://github.com/huggingface/peft/blob/v0.17.0/src/peft/utils/save_and_load.py>):
+//! `base_model.model.<module>.lora_A.weight` `[r, in]`, `….lora_B.weight` `[out, r]`; `<module>.base_layer.<name>` and
+//! every other key replace a tensor of the base, or add one. Tensors it does not touch stay shared with the base.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::checkpoint::Values;
+use crate::{Checkpoint, Config, Error, FileId, files};
+
+const ROOT: &str = "base_model.model.";
+const WEIGHTS: &str = "adapter_model.safetensors";
+
+#[derive(Deserialize)]
+struct AdapterConfig {
+    peft_type: String,
+    r: usize,
+    lora_alpha: f32,
+    #[serde(default)]
+    use_rslora: bool,
+}
+
+/// Fields that would change the result in a way that is not done here, and the values that leave it as it is.
+const PLAIN: [(&str, &[&str]); 9] = [
+    ("use_dora", &["false"]),
+    ("fan_in_fan_out", &["false"]),
+    ("rank_pattern", &["{}"]),
+    ("alpha_pattern", &["{}"]),
+    ("lora_bias", &["false"]),
+    ("use_qalora", &["false"]),
+    ("alora_invocation_tokens", &[]),
+    ("layer_replication", &["[]"]),
+    ("trainable_token_indices", &[]),
+];
+
+/// An adapter's tensors, under the names of the base model's.
+pub(crate) struct Adapter {
+    path: PathBuf,
+    /// Its config, which decides the scale.
+    config: FileId,
+    scale: f32,
+    rank: usize,
+    tensors: Checkpoint,
+    /// Base tensor name to the key that replaces it.
+    replaced: HashMap<String, String>,
+    /// Base weight name to the keys of its factors A and B.
+    factors: HashMap<String, Factors>,
+}
+
+/// A checkpoint with what an adapter does to it.
+pub(crate) struct Merged<'a> {
+    pub(crate) base: &'a Checkpoint,
+    pub(crate) adapter: Option<&'a Adapter>,
+}
+
+impl Merged<'_> {
+    /// Whether there is a tensor of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.base.has(name) || self.adapter.is_some_and(|adapter| adapter.replaced.contains_key(name))
+    }
+
+    /// Which files a tensor comes from, after checking its shape.
+    pub(crate) fn locate(&self, name: &str, shape: &[usize]) -> Result<Vec<FileId>, Error> {
+        let base = || self.base.locate(name, shape).cloned();
+        let Some(adapter) = self.adapter else { return Ok(vec![base()?]) };
+        if let Some(key) = adapter.replaced.get(name) {
+            return Ok(vec![adapter.tensors.locate(key, shape)?.clone()]);
+        }
+        match adapter.factors.get(name) {
+            Some(factors) => {
+                Ok(vec![base()?, adapter.locate_factors(factors, shape)?.clone(), adapter.config.clone()])
+            }
+            None => Ok(vec![base()?]),
+        }
+    }
+
+    /// Reads a tensor as f32, merged.
+    pub(crate) fn read(&self, name: &str) -> Result<Values, Error> {
+        let Some(adapter) = self.adapter else { return self.base.read(name) };
+        if let Some(key) = adapter.replaced.get(name) {
+            return adapter.tensors.read(key);
+        }
+        let mut values = self.base.read(name)?;
+        if let Some(factors) = adapter.factors.get(name) {
+            adapter.add(factors, &mut values)?;
+        }
+        Ok(values)
+    }
+}
+
+/// The keys of a low-rank product.
+#[derive(Default)]
+struct Factors {
+    a: String,
+    b: String,
+}
+
+impl Adapter {
+    /// Opens the adapter of a folder for the model of a checkpoint.
+    ///
+    /// # Errors
+    /// Files that are missing or broken; a kind of adapter, or an option of it, that is not supported.
+    pub(crate) fn open(folder: &Path, base: &Checkpoint) -> Result<Self, Error> {
+        let config = Config::open(&folder.join("adapter_config.json"))?;
+        let (_, about) = files::open(config.path())?;
+        let fields: AdapterConfig = config.read()?;
+        refuse_unknown(&config, &fields)?;
+        let path = folder.join(WEIGHTS);
+        let rank = fields.r as f32;
+        let scale = fields.lora_alpha / if fields.use_rslora { rank.sqrt() } else { rank };
+        let tensors = Checkpoint::of_file(path.clone())?;
+        let (replaced, factors) = (HashMap::new(), HashMap::new());
+        let config = FileId::of(config.path(), &about);
+        let mut adapter = Self { path, config, scale, rank: fields.r, tensors, replaced, factors };
+        adapter.sort_keys()?;
+        adapter.fit(base)?;
+        Ok(adapter)
+    }
+
+    /// Renames its tensors from the adapted model's names to the base checkpoint's, which may lack the base
+    /// model's prefix (`bert.`). Every product must find the tensor that it changes.
+    fn fit(&mut self, base: &Checkpoint) -> Result<(), Error> {
+        self.replaced = rename(std::mem::take(&mut self.replaced), base);
+        self.factors = rename(std::mem::take(&mut self.factors), base);
+        match self.factors.keys().find(|name| !base.has(name)) {
+            None => Ok(()),
+            Some(name) => Err(Error::Broken {
+                path: self.path.clone(),
+                message: format!(
+                    "changes \"{name}\", which the model does not have: it was made for another model"
+                ),
+            }),
+        }
+    }
+
+    /// Checks the factors of a weight `[outputs, inputs]`.
+    fn locate_factors(&self, factors: &Factors, shape: &[usize]) -> Result<&FileId, Error> {
+        let [outputs, inputs] = shape else { return Err(self.tensors.missing(&factors.a)) };
+        self.tensors.locate(&factors.a, &[self.rank, *inputs])?;
+        self.tensors.locate(&factors.b, &[*outputs, self.rank])
+    }
+
+    /// Adds `scale · B·A` to a weight.
+    fn add(&self, factors: &Factors, weight: &mut Values) -> Result<(), Error> {
+        let (a, b) = (self.tensors.read(&factors.a)?, self.tensors.read(&factors.b)?);
+        let (inputs, rank) = (a.values.len() / self.rank, self.rank);
+        for (row, b_row) in weight.values.chunks_exact_mut(inputs).zip(b.values.chunks_exact(rank)) {
+            add_row(row, b_row, &a.values, self.scale);
+        }
+        weight.hash ^= a.hash.rotate_left(11) ^ b.hash.rotate_left(23) ^ u64::from(self.scale.to_bits());
+        Ok(())
+    }
+
+    fn sort_keys(&mut self) -> Result<(), Error> {
+        let keys: Vec<String> = self.tensors.names().map(str::to_string).collect();
+        for key in keys {
+            let Some(name) = key.strip_prefix(ROOT) else { return Err(self.unknown(&key)) };
+            if let Some(module) = name.strip_suffix(".lora_A.weight") {
+                self.factors.entry(format!("{module}.weight")).or_default().a.clone_from(&key);
+            } else if let Some(module) = name.strip_suffix(".lora_B.weight") {
+                self.factors.entry(format!("{module}.weight")).or_default().b.clone_from(&key);
+            } else if name.contains("lora_") {
+                return Err(self.unknown(&key));
+            } else {
+                self.replaced.insert(name.replace(".base_layer.", "."), key);
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, key: &str) -> Error {
+        let message = format!("tensor \"{key}\" is of a kind that is not supported; plain LoRA is");
+        Error::Unsupported { path: self.path.clone(), message }
+    }
+}
+
+/// One row of the product, in f64 so that merging adds no rounding of its own.
+fn add_row(row: &mut [f32], b: &[f32], a: &[f32], scale: f32) {
+    let mut sum = vec![0.0_f64; row.len()];
+    for (factor, a_row) in b.iter().zip(a.chunks_exact(row.len())) {
+        sum.iter_mut().zip(a_row).for_each(|(sum, a)| *sum += f64::from(*factor) * f64::from(*a));
+    }
+    row.iter_mut()
+        .zip(sum)
+        .for_each(|(value, sum)| *value = (f64::from(*value) + f64::from(scale) * sum) as f32);
+}
+
+/// Names without the base model's prefix where the base has them so.
+fn rename<T>(changes: HashMap<String, T>, base: &Checkpoint) -> HashMap<String, T> {
+    let short = |name: &str| name.split_once('.').map(|(_, rest)| rest.to_string());
+    let renamed = |name: String| match short(&name) {
+        Some(short) if !base.has(&name) && base.has(&short) => short,
+        _ => name,
+    };
+    changes.into_iter().map(|(name, change)| (renamed(name), change)).collect()
+}
+
+fn refuse_unknown(config: &Config, fields: &AdapterConfig) -> Result<(), Error> {
+    if fields.peft_type != "LORA" {
+        return Err(
+            config.unsupported(format!("peft_type \"{}\" is not supported; LORA is", fields.peft_type))
+        );
+    }
+    config.check_size("r", fields.r)?;
+    for (name, plain) in PLAIN {
+        let value = &config.value()[name];
+        if !value.is_null() && !plain.contains(&value.to_string().as_str()) {
+            return Err(config.unsupported(format!("{name} {} is not supported", short(value))));
+        }
+    }
+    Ok(())
+}
+
+fn short(value: &Value) -> String {
+    value.to_string().chars().take(60).collect()
+}
