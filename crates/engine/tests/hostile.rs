@@ -1,0 +1,191 @@
+//! Model folders that mean harm: each gives an error with a code, soon, and no thread is lost.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use engine::{Embedder, LoadOptions};
+use serde_json::{Value, json};
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../__test__/data/tiny-models").join(name)
+}
+
+/// A copy of a tiny model in a place of its own.
+fn copy(model: &str, name: &str) -> PathBuf {
+    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("hostile").join(name);
+    drop(std::fs::remove_dir_all(&place));
+    copy_folder(&data(model), &place);
+    place
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in from.read_dir().unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target)
+        } else {
+            std::fs::copy(entry.path(), target).map(drop).unwrap()
+        }
+    }
+}
+
+/// The code of the fault, if it comes within ten seconds.
+fn code(folder: PathBuf) -> &'static str {
+    let (send, receive) = mpsc::channel();
+    let load = move || Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).map(drop);
+    engine::spawn(load, move |outcome| {
+        send.send(outcome.map_or_else(|error| error.code(), |()| "loaded")).unwrap();
+    });
+    receive.recv_timeout(Duration::from_secs(10)).expect("an answer within ten seconds")
+}
+
+fn with_field(model: &str, field: &str, value: Value) -> PathBuf {
+    let folder = copy(model, &format!("{model}-{field}-{}", value.to_string().replace(['"', '/', ' '], "_")));
+    let path = folder.join("config.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config[field] = value;
+    std::fs::write(path, config.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn absurd_config_fields() {
+    let sizes =
+        ["hidden_size", "num_attention_heads", "intermediate_size", "num_hidden_layers", "vocab_size"];
+    let values =
+        [json!(-1), json!(1.5), json!("8"), json!(null), json!(1_000_000_000_000_u64), json!(1_u64 << 63)];
+    for model in ["bert-mean", "modernbert-mean", "qwen3-last"] {
+        for field in sizes {
+            for value in &values {
+                let code = code(with_field(model, field, value.clone()));
+                assert!(code.starts_with("ERR_MODEL_"), "{model} {field} {value}: {code}");
+            }
+        }
+    }
+    for (field, value) in [
+        ("head_dim", json!(100_000_000_000_u64)),
+        ("head_dim", json!(15)),
+        ("num_key_value_heads", json!(0)),
+        ("num_key_value_heads", json!(3)),
+        ("rope_theta", json!(0)),
+        ("rope_theta", json!(-1.0)),
+        ("rope_scaling", json!({ "rope_type": "yarn" })),
+        ("hidden_act", json!("swishy")),
+    ] {
+        let code = code(with_field("qwen3-last", field, value.clone()));
+        assert!(code.starts_with("ERR_MODEL_"), "{field} {value}: {code}");
+    }
+    assert_eq!(code(with_field("modernbert-mean", "num_attention_heads", json!(32))), "ERR_MODEL_FILE");
+}
+
+#[test]
+fn modules_out_of_order_or_without_end() {
+    let module = |class: &str, path: &str| json!({ "type": class, "path": path });
+    let transformer = module("sentence_transformers.models.Transformer", "");
+    let pooling = module("sentence_transformers.models.Pooling", "1_Pooling");
+    let normalize = module("sentence_transformers.models.Normalize", "2_Normalize");
+    let evil = module("evil.Pooling", "1_Pooling");
+    let many: Vec<Value> =
+        std::iter::once(transformer.clone()).chain(std::iter::repeat_n(pooling.clone(), 5000)).collect();
+    for (name, modules, want) in [
+        ("twice", json!([transformer, pooling, pooling]), "ERR_MODEL_UNSUPPORTED"),
+        ("early", json!([transformer, normalize, pooling]), "ERR_MODEL_UNSUPPORTED"),
+        ("none", json!([transformer]), "ERR_MODEL_UNSUPPORTED"),
+        ("evil", json!([transformer, evil]), "ERR_MODEL_UNSUPPORTED"),
+        ("many", json!(many), "ERR_MODEL_FILE"),
+        (
+            "dot",
+            json!([transformer, module("sentence_transformers.models.Pooling", "./1_Pooling")]),
+            "loaded",
+        ),
+    ] {
+        let folder = copy("bert-mean", name);
+        std::fs::write(folder.join("modules.json"), modules.to_string()).unwrap();
+        assert_eq!(code(folder), want, "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_devices_and_links_that_lead_nowhere() {
+    let files = [
+        "config.json",
+        "modules.json",
+        "sentence_bert_config.json",
+        "config_sentence_transformers.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "1_Pooling/config.json",
+        "model.safetensors",
+    ];
+    for (number, file) in files.into_iter().enumerate() {
+        let replaced = |kind: &str| {
+            let folder = copy("bert-mean", &format!("{kind}-{number}"));
+            std::fs::remove_file(folder.join(file)).unwrap();
+            (folder.clone(), folder.join(file))
+        };
+        let (folder, path) = replaced("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(code(folder), "ERR_MODEL_FILE", "{file} as a pipe");
+        for (kind, target) in
+            [("zero", "/dev/zero"), ("nowhere", "nowhere"), ("loop", path.to_str().unwrap())]
+        {
+            let (folder, path) = replaced(kind);
+            std::os::unix::fs::symlink(if kind == "loop" { path.to_str().unwrap() } else { target }, &path)
+                .unwrap();
+            let code = code(folder);
+            assert!(code == "ERR_MODEL_FILE" || code == "ERR_MODEL_NOT_FOUND", "{file} as {kind}: {code}");
+        }
+    }
+}
+
+#[test]
+fn headers_that_promise_too_much() {
+    for (name, length, size) in
+        [("sparse", (4_u64 << 40) - 8, 4_u64 << 40), ("lie", 1 << 40, 64), ("max", u64::MAX, 64)]
+    {
+        let folder = copy("bert-mean", name);
+        let file = std::fs::File::create(folder.join("model.safetensors")).unwrap();
+        if file.set_len(size).is_err() {
+            continue; // a file system without sparse files
+        }
+        (&file).write_all(&length.to_le_bytes()).unwrap();
+        drop(file);
+        assert_eq!(code(folder.clone()), "ERR_MODEL_FILE", "{name}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[test]
+fn a_git_lfs_pointer_says_what_to_do() {
+    let folder = copy("bert-mean", "lfs");
+    let pointer = "version 1\noid sha256:0\nsize 90868376\n";
+    std::fs::write(folder.join("model.safetensors"), pointer).unwrap();
+    let Err(error) = Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()) else {
+        panic!("loaded")
+    };
+    assert!(error.to_string().contains("git lfs pull"), "{error}");
+}
+
+#[test]
+fn tokenizers_with_the_same_file_and_other_settings_are_two() {
+    let limit = |folder: &Path, length: usize| {
+        let settings = json!({ "model_max_length": length });
+        std::fs::write(folder.join("tokenizer_config.json"), settings.to_string()).unwrap();
+        std::fs::remove_file(folder.join("sentence_bert_config.json")).unwrap();
+    };
+    let (one, other) = (copy("bert-mean", "settings-one"), copy("bert-mean", "settings-other"));
+    limit(&one, 16);
+    limit(&other, 8);
+    std::fs::remove_file(other.join("tokenizer.json")).unwrap();
+    std::fs::hard_link(one.join("tokenizer.json"), other.join("tokenizer.json")).unwrap();
+    let load = |folder: &Path| Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).unwrap();
+    let (one, other) = (load(&one), load(&other));
+    assert_eq!((one.info().max_length, other.info().max_length), (16, 8));
+    assert_ne!(one.info().fingerprint, other.info().fingerprint);
+}
