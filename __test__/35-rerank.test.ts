@@ -2,7 +2,7 @@
 import { Embedder, Reranker } from '@x/embed-native'
 import { expect, test } from 'vitest'
 
-import { checkRejects, data, loadTiny, readJson, tiny } from './support.js'
+import { checkRejects, data, loadTiny, readJson, realModel, tiny } from './support.js'
 
 interface Pair {
   query: string
@@ -110,6 +110,21 @@ test('an adapter gives what merging its weights by hand gives, and leaves its ba
   expect(ranked.map(({ index }) => index)).toEqual(expected.map(({ index }) => index))
   for (const [at, { score }] of ranked.entries()) expect(Math.abs(score - expected[at]!.score)).toBeLessThan(1e-5)
   expect(await embedder.embed('a fox')).toEqual(before)
+})
+
+test('the trained adapter on the real model gives the logits of its golden pairs', async () => {
+  const folder = data('adapters', 'minilm-l6-scifact-reranker')
+  const reranker = await Reranker.load(realModel(), { adapter: folder, dtype: 'f32' })
+  expect(reranker.info.maxLength).toBe(128)
+  const { pairs: trained } = readJson<{
+    pairs: { query: string; document: string; logit: number; input_ids: number[] }[]
+  }>('adapters', 'minilm-l6-scifact-reranker', 'golden.json')
+  expect(trained.length).toBe(48)
+  for (const { query, document, logit, input_ids } of trained) {
+    const ranked = await reranker.rerank(query, [document])
+    expect(ranked.usage.tokens, query).toBe(input_ids.length)
+    expect(Math.abs(ranked[0]!.score - logit), query).toBeLessThanOrEqual(2e-3)
+  }
 })
 
 test('an adapter that does not fit is refused by name', async () => {

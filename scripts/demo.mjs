@@ -12,5 +12,7 @@ await main(async () => {
   await install()
   await build()
   const folder = await model()
-  process.exitCode = await show(process.execPath, [join(root, 'examples', 'search.mjs'), folder])
+  // A small trained cross-encoder, for evaluation only: see the README.md beside it.
+  const adapter = join(root, '__test__', 'data', 'adapters', 'minilm-l6-scifact-reranker')
+  process.exitCode = await show(process.execPath, [join(root, 'examples', 'search.mjs'), folder, adapter])
 })
