@@ -174,7 +174,11 @@ const wrongLoads: [string, unknown, unknown, RegExp][] = [
   ['adapter', 'x', { adapter: 7 }, /options\.adapter must be a name/],
   ['device', 'x', { device: 0 }, /options\.device must be "auto", "cpu"/],
   ['no device', 'x', { device: [] }, /empty array/],
-  ['one of the devices', 'x', { device: ['cpu', 7] }, /options\.device must be .* got the number 7/],
+  ['one of the devices', 'x', { device: ['cpu', 7] }, /options\.device\[1\] must be .* got the number 7/],
+  ['an unknown device', 'x', { device: 'gpu' }, /options\.device must be .* got the string "gpu"/],
+  ['an unknown backend', 'x', { backend: 'typo' }, /options\.backend must be "native"/],
+  ['an unknown number format', 'x', { dtype: 'f8' }, /options\.dtype must be "auto"/],
+  ['an unknown pooling', 'x', { pooling: 'average' }, /options\.pooling must be "mean"/],
 ]
 
 test.each(wrongLoads)('load: %s', async (_, model, options, says) => {

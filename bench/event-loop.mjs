@@ -13,7 +13,7 @@ import { loadTexts } from './data.mjs'
 import { loadOptions, readOptions } from './options.mjs'
 import { collectGarbage, median, verdict } from './report.mjs'
 
-/** "A few milliseconds", whatever the size of the call. */
+/** What 5,000 texts in one call may cost the loop beyond what two busy foreign threads do. */
 const LIMIT_MS = 20
 
 const options = await readOptions('Longest delay of the event loop while 5,000 texts are embedded in one call.')

@@ -73,12 +73,14 @@ export const word: Check = (name, value) => {
 
 /** A device, or an array of devices. */
 export const device: Check = (name, value) => {
-  const all: unknown[] = Array.isArray(value) ? value : [value]
-  if (all.length === 0) throw argumentError(`${name} must name at least one, got an empty array`)
-  for (const one of all) {
-    if (typeof one === 'string' && /^(auto|cpu|metal|cuda(:\d+)?)$/.test(one)) continue
-    throw argumentError(`${name} must be "auto", "cpu", "cuda", "cuda:N" or "metal", got ${describe(one)}`)
-  }
+  if (!Array.isArray(value)) oneDevice(name, value)
+  else if (value.length === 0) throw argumentError(`${name} must name at least one, got an empty array`)
+  else for (let index = 0; index < value.length; index++) oneDevice(`${name}[${index}]`, value[index])
+}
+
+const oneDevice: Check = (name, value) => {
+  if (typeof value === 'string' && /^(auto|cpu|metal|cuda(:\d+)?)$/.test(value)) return
+  throw argumentError(`${name} must be "auto", "cpu", "cuda", "cuda:N" or "metal", got ${describe(value)}`)
 }
 
 /** true or false. */

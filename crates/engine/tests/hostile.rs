@@ -129,6 +129,9 @@ fn pipes_devices_and_links_that_lead_nowhere() {
             std::fs::remove_file(folder.join(file)).unwrap();
             (folder.clone(), folder.join(file))
         };
+        let (folder, path) = replaced("folder");
+        std::fs::create_dir(path).unwrap();
+        assert_eq!(code(folder), "ERR_MODEL_FILE", "{file} as a folder");
         let (folder, path) = replaced("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         assert_eq!(code(folder), "ERR_MODEL_FILE", "{file} as a pipe");
@@ -142,6 +145,17 @@ fn pipes_devices_and_links_that_lead_nowhere() {
             assert!(code == "ERR_MODEL_FILE" || code == "ERR_MODEL_NOT_FOUND", "{file} as {kind}: {code}");
         }
     }
+}
+
+#[test]
+fn a_missing_tokenizer_is_named() {
+    let folder = copy("bert-mean", "no-tokenizer");
+    std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    let Err(error) = Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()) else {
+        panic!("loaded")
+    };
+    assert_eq!(error.code(), "ERR_MODEL_NOT_FOUND");
+    assert!(error.to_string().contains("tokenizer.json: not found"), "{error}");
 }
 
 #[test]
