@@ -59,10 +59,7 @@ impl Buffers {
             }
             keep
         });
-        let mut scratch = self.scratch.borrow_mut();
-        if scratch.bytes() > KEPT_BYTES {
-            *scratch = Scratch::default();
-        }
+        self.scratch.borrow_mut().shrink();
     }
 
     fn smallest_of(&self, needed: usize) -> Option<Vec<f32>> {

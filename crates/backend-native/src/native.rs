@@ -72,6 +72,10 @@ impl Backend for Native {
         BATCH_TOKENS
     }
 
+    fn takes_help(&self) -> bool {
+        true
+    }
+
     fn weights_hash(&self) -> u64 {
         self.model.hash
     }

@@ -64,6 +64,11 @@ pub trait Backend: Send + Sync {
         usize::MAX
     }
 
+    /// Whether threads that have nothing else to do can help with a pass.
+    fn takes_help(&self) -> bool {
+        false
+    }
+
     /// A hash over the bytes of every weight the model uses.
     fn weights_hash(&self) -> u64;
 

@@ -26,6 +26,9 @@ const SMALLEST_SHARE: usize = 8;
 /// A batch takes no longer than this, unless one text does: what is more urgent waits for its end.
 const BATCH_TIME: Duration = Duration::from_millis(25);
 
+/// A batch that takes at least so long is worth waking another thread for: that takes a third of it.
+const WORTH_HELP: Duration = Duration::from_micros(150);
+
 /// The vectors of a job.
 #[derive(Debug, Default)]
 pub struct Rows {
@@ -266,8 +269,12 @@ impl<W: Work> Job<W> {
         let tokens = batch.tokens();
         let rows = if backend.per_token() { tokens } else { texts.len() };
         let mut vectors = zeros(rows.saturating_mul(backend.dims()))?;
-        let taken = self.clock.inference(|| self.work.model().backend.embed(&batch, &mut vectors))?;
-        self.work.model().pace.note(tokens, taken);
+        let (lane, pace) = (&self.work.model().lane, &self.work.model().pace);
+        let helped = backend.takes_help() && pace.time_of(tokens).is_none_or(|time| time >= WORTH_HELP);
+        let mut pass = || backend.embed(&batch, &mut vectors);
+        let taken =
+            self.clock.inference(|| if helped { Scheduler::process().led(lane, pass) } else { pass() })?;
+        pace.note(tokens, taken);
         Ok(vectors)
     }
 

@@ -3,12 +3,16 @@
 //! Threads start with the first task and then live as long as the process; they are named `embed-native-N`
 //! and never touch JavaScript. Jobs take turns, task by task, so a short one does not wait for the end of a
 //! long one. Background jobs take their turns when no interactive one waits, and now and then all the same.
-//! A lane bounds how many tasks of one model run at once.
+//! A lane bounds how many tasks of one model run at once. Threads that have nothing to do help those that lead a
+//! [`Team`], until something else waits.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use kernels::{Team, step_back};
 
 use crate::Error;
 use crate::contain::contained;
@@ -79,7 +83,19 @@ pub(crate) struct Scheduler {
     threads: usize,
     queue: Mutex<Queue>,
     wake: Condvar,
+    /// Whether jobs wait: as in the queue, for those who look often.
+    busy: AtomicBool,
+    /// How often something was added to the queue, for those who look often.
+    news: AtomicUsize,
 }
+
+/// How far the engine's threads stand behind the one that runs JavaScript, in steps of `nice`, where the system knows them: it has
+/// a core at once when it has something to do, also where as many threads compute as there are cores.
+const STEPS_BACK: i32 = 5;
+
+/// A thread that has nothing to do looks around for so long before it sleeps: it takes about as long to wake one, and a
+/// program that embeds one text after the other is soon back.
+const LINGER: Duration = Duration::from_micros(200);
 
 #[derive(Default)]
 struct Queue {
@@ -89,6 +105,16 @@ struct Queue {
     passed: usize,
     /// Threads that were started.
     threads: usize,
+    /// Those that sleep.
+    asleep: usize,
+    /// Passes that could do with help.
+    teams: Vec<Led>,
+}
+
+/// A pass that a thread leads, in its model's lane.
+struct Led {
+    team: Arc<Team>,
+    lane: Arc<Lane>,
 }
 
 /// Runs `work` on one of the engine's threads, in its turn, and gives what it makes to `done`; without a
@@ -129,6 +155,8 @@ impl Scheduler {
             threads: crate::threads::allowed(),
             queue: Mutex::default(),
             wake: Condvar::new(),
+            busy: AtomicBool::new(false),
+            news: AtomicUsize::new(0),
         })
     }
 
@@ -137,7 +165,11 @@ impl Scheduler {
         let mut queue = self.lock();
         while queue.threads < self.threads {
             let name = format!("embed-native-{}", queue.threads);
-            match std::thread::Builder::new().name(name).spawn(move || self.run()) {
+            let run = move || {
+                step_back(STEPS_BACK);
+                self.run();
+            };
+            match std::thread::Builder::new().name(name).spawn(run) {
                 Ok(_) => queue.threads += 1,
                 Err(_) if queue.threads > 0 => break,
                 Err(source) => return Err(Error::Threads { source }),
@@ -159,32 +191,77 @@ impl Scheduler {
             }
             None => {}
         }
+        self.busy.store(!queue.jobs.is_empty(), Ordering::Relaxed);
+        self.announce(queue, count + 1);
+    }
+
+    /// Wakes as many threads as there is something to do for, and who may help them.
+    fn announce(&self, queue: MutexGuard<'_, Queue>, wanted: usize) {
+        let asleep = queue.asleep;
+        self.news.fetch_add(1, Ordering::Release);
         drop(queue);
-        for _ in 0..count.min(self.threads) {
-            self.wake.notify_one();
-        }
+        (0..wanted.min(asleep)).for_each(|_| self.wake.notify_one());
+    }
+
+    /// Runs a pass of this lane, with the help of threads that have nothing to do.
+    pub(crate) fn led<T>(&self, lane: &Arc<Lane>, pass: impl FnOnce() -> T) -> T {
+        let team = Arc::new(Team::default());
+        let mut queue = self.lock();
+        queue.teams.push(Led { team: team.clone(), lane: lane.clone() });
+        let room = lane.limit.saturating_sub(lane.running.load(Ordering::Relaxed));
+        self.announce(queue, room);
+        let _listed = Listed { scheduler: self, team: &team };
+        team.lead(pass)
     }
 
     fn run(&self) {
         loop {
-            let (lane, task) = self.next();
+            let (lane, work) = self.next();
             // Work reports its own panics to whoever waits; this only keeps the thread.
-            drop(catch_unwind(AssertUnwindSafe(task)));
+            drop(catch_unwind(AssertUnwindSafe(|| match work {
+                Turn::Task(task) => task(),
+                Turn::Help(team) => team.help(|| !self.busy.load(Ordering::Relaxed)),
+            })));
             let queue = self.lock();
             lane.running.fetch_sub(1, Ordering::Relaxed);
-            drop(queue);
-            self.wake.notify_one();
+            // The lane has room for one that was passed over.
+            if !queue.jobs.is_empty() {
+                self.announce(queue, 1);
+            }
         }
     }
 
-    fn next(&self) -> (Arc<Lane>, Task) {
+    fn next(&self) -> (Arc<Lane>, Turn) {
         let mut queue = self.lock();
         loop {
-            match queue.take() {
-                Some(next) => return next,
-                None => queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            let next = queue.take().or_else(|| queue.help());
+            self.busy.store(!queue.jobs.is_empty(), Ordering::Relaxed);
+            if let Some(next) = next {
+                return next;
             }
+            let seen = self.news.load(Ordering::Relaxed);
+            drop(queue);
+            let found = self.linger(seen);
+            queue = self.lock();
+            if found || self.news.load(Ordering::Relaxed) != seen {
+                continue;
+            }
+            queue.asleep += 1;
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.asleep -= 1;
         }
+    }
+
+    /// Looks around for a while; whether there is news.
+    fn linger(&self, seen: usize) -> bool {
+        let start = Instant::now();
+        while self.news.load(Ordering::Acquire) == seen {
+            if start.elapsed() >= LINGER {
+                return false;
+            }
+            std::thread::yield_now();
+        }
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -192,9 +269,34 @@ impl Scheduler {
     }
 }
 
+/// A team is on the list until its pass ends, however it does.
+struct Listed<'l> {
+    scheduler: &'l Scheduler,
+    team: &'l Arc<Team>,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.scheduler.lock().teams.retain(|led| !Arc::ptr_eq(&led.team, self.team));
+    }
+}
+
+/// What a thread does next.
+enum Turn {
+    Task(Task),
+    Help(Arc<Team>),
+}
+
 impl Queue {
+    /// A pass to help with, when nothing waits.
+    fn help(&self) -> Option<(Arc<Lane>, Turn)> {
+        let led = self.teams.iter().filter(|_| self.jobs.is_empty()).find(|led| led.lane.has_room())?;
+        led.lane.running.fetch_add(1, Ordering::Relaxed);
+        Some((led.lane.clone(), Turn::Help(led.team.clone())))
+    }
+
     /// The next task of the first job whose lane has room; that job's next turn comes last.
-    fn take(&mut self) -> Option<(Arc<Lane>, Task)> {
+    fn take(&mut self) -> Option<(Arc<Lane>, Turn)> {
         let preferred =
             if self.passed + 1 < BACKGROUND_SHARE { Priority::Interactive } else { Priority::Background };
         let ready = |waiting: &Waiting| waiting.lane.has_room();
@@ -209,7 +311,7 @@ impl Queue {
         if !waiting.tasks.is_empty() {
             self.jobs.push_back(waiting);
         }
-        Some((lane, task))
+        Some((lane, Turn::Task(task)))
     }
 }
 
@@ -263,7 +365,7 @@ mod tests {
             let tasks = (0..count).map(task).collect();
             queue.jobs.push_back(Waiting { job: JobId::next(), priority, lane, tasks });
         }
-        while let Some((_, task)) = queue.take() {
+        while let Some((_, Turn::Task(task))) = queue.take() {
             task();
         }
         let order = order.lock().unwrap();
@@ -281,6 +383,33 @@ mod tests {
     fn background_jobs_wait_for_interactive_ones() {
         let order = order_of(&[("bulk", Priority::Background, 3), ("query", Priority::Interactive, 2)]);
         assert_eq!(order, ["query 0", "query 1", "bulk 0", "bulk 1", "bulk 2"]);
+    }
+
+    #[test]
+    fn a_pass_is_helped_when_nothing_waits_and_its_lane_has_room() {
+        let lane = Arc::new(Lane { limit: 2, running: AtomicUsize::new(1) });
+        let led = || Led { team: Arc::default(), lane: lane.clone() };
+        let mut queue = Queue { teams: vec![led()], ..Queue::default() };
+        queue.jobs.push_back(Waiting {
+            job: JobId::next(),
+            priority: Priority::default(),
+            lane: lane.clone(),
+            tasks: VecDeque::from([Box::new(|| {}) as Task]),
+        });
+        assert!(queue.help().is_none(), "a task waits");
+        queue.jobs.clear();
+        assert!(queue.help().is_some());
+        assert_eq!(lane.running.load(Ordering::Relaxed), 2);
+        assert!(queue.help().is_none(), "the lane is full");
+    }
+
+    #[test]
+    fn a_pass_that_panics_needs_no_more_help() {
+        let scheduler = Scheduler::process();
+        let lane = Lane::new(None);
+        let led = catch_unwind(AssertUnwindSafe(|| scheduler.led(&lane, || panic!("on purpose"))));
+        assert!(led.is_err());
+        assert!(scheduler.lock().teams.iter().all(|led| !Arc::ptr_eq(&led.lane, &lane)));
     }
 
     #[test]

@@ -99,6 +99,12 @@ impl Pace {
         self.0.store(mixed, Ordering::Relaxed);
     }
 
+    /// How long so many tokens take, once something was measured.
+    pub(crate) fn time_of(&self, tokens: usize) -> Option<Duration> {
+        let pace = self.0.load(Ordering::Relaxed);
+        (pace > 0).then(|| Duration::from_nanos(pace.saturating_mul(tokens as u64)))
+    }
+
     /// How many tokens take about so long; at least one, without limit until something was measured.
     pub(crate) fn tokens_of(&self, time: Duration) -> usize {
         let tokens = (time.as_nanos() as u64).checked_div(self.0.load(Ordering::Relaxed));
@@ -114,8 +120,10 @@ mod tests {
     fn a_pace_follows_what_it_is_told() {
         let pace = Pace::default();
         assert_eq!(pace.tokens_of(Duration::from_millis(1)), usize::MAX);
+        assert_eq!(pace.time_of(1), None);
         pace.note(100, Duration::from_millis(1));
         assert_eq!(pace.tokens_of(Duration::from_millis(25)), 2500);
+        assert_eq!(pace.time_of(2500), Some(Duration::from_millis(25)));
         (0..100).for_each(|_| pace.note(100, Duration::from_millis(10)));
         assert!((250..260).contains(&pace.tokens_of(Duration::from_millis(25))), "slower now");
         assert_eq!(pace.tokens_of(Duration::ZERO), 1);

@@ -13,9 +13,10 @@
 use std::ops::Range;
 
 use crate::aligned::Aligned;
-use crate::matrix::{Matrix, MatrixMut};
+use crate::matrix::Matrix;
 use crate::op::activation::{Activation, UseLanewise};
 use crate::pack::Packed;
+use crate::shared::Shared;
 use crate::simd::{Identity, Isa, Lanewise, load_any, store_any};
 
 pub(crate) use dot::{Dot, PlainDot, Single, Widened};
@@ -101,11 +102,14 @@ struct Block<'s> {
     width: usize,
 }
 
-/// A multiply that is asked for.
+/// A multiply that is asked for, or a part of one.
 pub(crate) struct Product<'p> {
     pub(crate) a: Matrix<'p>,
     pub(crate) b: &'p Packed,
-    pub(crate) c: MatrixMut<'p>,
+    pub(crate) c: Shared<'p>,
+    /// The outputs that are wanted: from a panel's start to another's, or to the end. Nobody else touches these
+    /// columns of `c` meanwhile.
+    pub(crate) outputs: Range<usize>,
     pub(crate) epilogue: Epilogue<'p>,
     /// For the activations in the number format of `b`.
     pub(crate) scratch: &'p mut Aligned<u32>,
@@ -114,26 +118,25 @@ pub(crate) struct Product<'p> {
 /// c (+)= activation(a × bᵀ + bias). Shapes were checked by the caller.
 #[inline(always)]
 pub(crate) fn gemm<D: Dot>(dot: D, product: Product<'_>) {
-    let Product { a, b, mut c, epilogue, scratch } = product;
+    let Product { a, b, c, outputs: wanted, epilogue, scratch } = product;
     let inputs = Inputs::prepare(dot, a, b.depth(), scratch);
     let mut sums = Sums([0.0; 384]);
-    let mut first = 0;
-    while first < b.rows() {
-        let strip = strip(dot, b, first, a.rows);
+    let mut first = wanted.start;
+    while first < wanted.end {
+        let strip = strip(dot, b, first..wanted.end, a.rows);
         first += strip.width;
-        let columns = strip.first..b.rows().min(first);
+        let columns = strip.first..wanted.end.min(first);
         let outputs = Outputs::of(b, epilogue.bias, columns.clone());
         let at_once = epilogue.activation.is_none() && columns.len() == strip.width;
         for rows in even_blocks(a.rows, strip.tiles.len()) {
             let work = Work { inputs: &inputs, b, strip: &strip, outputs: &outputs, rows: rows.clone() };
             if at_once {
-                let target = &mut c.data[rows.start * c.stride + strip.first..];
-                multiply(&work, (target, c.stride), epilogue.accumulate);
+                multiply(&work, (c.block(rows, columns.clone()), c.stride()), epilogue.accumulate);
                 continue;
             }
-            multiply(&work, (&mut sums.0, strip.width), false);
+            multiply(&work, (sums.0[..rows.len() * strip.width].as_mut_ptr(), strip.width), false);
             let block = Block { sums: &sums.0, rows, columns: columns.clone(), width: strip.width };
-            let finish = Finish { isa: dot.isa(), block, c: &mut c, accumulate: epilogue.accumulate };
+            let finish = Finish { isa: dot.isa(), block, c, accumulate: epilogue.accumulate };
             match epilogue.activation {
                 None => finish.with(Identity),
                 Some(activation) => activation.lanewise_for(D::DTYPE, finish),
@@ -142,11 +145,11 @@ pub(crate) fn gemm<D: Dot>(dot: D, product: Product<'_>) {
     }
 }
 
-/// The next panels, as many as the number of rows leaves registers for.
+/// The first panels of these outputs, as many as the number of rows leaves registers for.
 #[inline(always)]
-fn strip<D: Dot>(dot: D, b: &Packed, first: usize, rows: usize) -> Strip {
-    let tiles = dot.tiles();
-    let full = (b.layout().padded(b.rows()) - first) / D::Isa::PANEL;
+fn strip<D: Dot>(dot: D, b: &Packed, outputs: Range<usize>, rows: usize) -> Strip {
+    let (tiles, first) = (dot.tiles(), outputs.start);
+    let full = (b.layout().padded(outputs.end) - first) / D::Isa::PANEL;
     let (panels, tiles) = match full {
         0 => return Strip { first, width: D::Isa::LANES, tiles: tiles.narrow },
         4.. if rows <= tiles.four.len() => (4, tiles.four),
@@ -176,8 +179,9 @@ struct Work<'w> {
     rows: Range<usize>,
 }
 
+/// `c`: where the tile goes, its rows `c_stride` apart and as wide as the strip.
 #[inline(always)]
-fn multiply(work: &Work<'_>, (c, c_stride): (&mut [f32], usize), accumulate: bool) {
+fn multiply(work: &Work<'_>, (c, c_stride): (*mut f32, usize), accumulate: bool) {
     let Work { inputs, b, strip, outputs, rows } = work;
     let depth = b.depth();
     // Row by row of a, the tiles of this strip ask for all of the next one.
@@ -192,14 +196,15 @@ fn multiply(work: &Work<'_>, (c, c_stride): (&mut [f32], usize), accumulate: boo
         b_stride: strip.width.min(b.layout().panel),
         b_panel: b.layout().panel * depth,
         outputs,
-        c: c[..(rows.len() - 1) * c_stride + strip.width].as_mut_ptr(),
+        c,
         c_stride,
         accumulate,
         ahead: weights.wrapping_add((strip.width + block * ahead_step) * depth),
         ahead_step,
     };
     // SAFETY: rows of a are as deep as b (checked by `Kernels::gemm`, prepared for b's depth), the strip's panels
-    // lie in b, the slice above is the tile of c, and the multiply that packed b gave the tiles.
+    // lie in b, the callers' c is a tile's, a block of the result that is theirs or room enough, and the multiply that
+    // packed b gave the tiles.
     unsafe { strip.tiles[rows.len() - 1](&args) }
 }
 
@@ -264,7 +269,8 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize, const 
     }
 }
 
-/// From the registers of a tile to `c`.
+/// From the registers of a tile to `c`. The sums become numbers in a loop of their own, which is so short that it is unrolled in any
+/// case: were they looked up in a loop that is not, the compiler would keep them in memory while they are added to.
 ///
 /// # Safety
 /// As [`tile`].
@@ -276,6 +282,14 @@ unsafe fn store<D: Dot, const ROWS: usize, const PANELS: usize, const VECTORS: u
     sums: &[[[D::Sum; VECTORS]; PANELS]; ROWS],
 ) {
     let isa = dot.isa();
+    let mut numbers = [[[isa.splat(0.0); VECTORS]; PANELS]; ROWS];
+    for row in 0..ROWS {
+        for panel in 0..PANELS {
+            for vector in 0..VECTORS {
+                numbers[row][panel][vector] = dot.numbers(sums[row][panel][vector]);
+            }
+        }
+    }
     for panel in 0..PANELS {
         for vector in 0..VECTORS {
             let at = (panel * VECTORS + vector) * D::Isa::LANES;
@@ -283,7 +297,7 @@ unsafe fn store<D: Dot, const ROWS: usize, const PANELS: usize, const VECTORS: u
                 // SAFETY: the rows are valid by contract.
                 let prepared = unsafe { args.a.add(row * args.a_stride) };
                 // SAFETY: the same.
-                let mut value = unsafe { args.outputs.value(dot, sums[row][panel][vector], at, prepared) };
+                let mut value = unsafe { args.outputs.value(dot, numbers[row][panel][vector], at, prepared) };
                 // SAFETY: within row `row` of c, valid by contract; nobody else looks.
                 let target = unsafe {
                     std::slice::from_raw_parts_mut(args.c.add(row * args.c_stride + at), D::Isa::LANES)
@@ -298,19 +312,21 @@ unsafe fn store<D: Dot, const ROWS: usize, const PANELS: usize, const VECTORS: u
 }
 
 /// Stores a tile, which is still in the first cache, where it belongs.
-struct Finish<'f, 'c, I> {
+struct Finish<'f, I> {
     isa: I,
     block: Block<'f>,
-    c: &'f mut MatrixMut<'c>,
+    /// These columns are this call's.
+    c: Shared<'f>,
     accumulate: bool,
 }
 
-impl<I: Isa> UseLanewise for Finish<'_, '_, I> {
+impl<I: Isa> UseLanewise for Finish<'_, I> {
     #[inline(always)]
     fn with(self, activation: impl Lanewise) {
         let Self { isa, block: Block { sums, rows, columns, width }, c, accumulate } = self;
         for (row, sums) in rows.zip(sums.chunks_exact(width)) {
-            let target = &mut c.data[row * c.stride..][columns.clone()];
+            // SAFETY: the call has these columns to itself.
+            let target = unsafe { c.row(row, columns.clone()) };
             for (target, sums) in target.chunks_mut(I::LANES).zip(sums.chunks_exact(I::LANES)) {
                 let mut value = activation.apply(isa, isa.load(sums));
                 if accumulate {

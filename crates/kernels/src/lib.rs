@@ -1,10 +1,10 @@
 //! CPU arithmetic for transformer encoders, in `f32`; weights may be multiplied in a smaller number format.
 //!
 //! What it is: one table of kernels for each instruction set ([`Kernels`]), with the multiply, attention and the
-//! small ops around them. A table can be had only where it runs. Callers lend the memory, and one call is one
-//! thread's work. A row's result never depends on the other rows, bit for bit.
+//! small ops around them. A table can be had only where it runs. Callers lend the memory, and the thread that calls
+//! computes, with those of its [`Team`] where it leads one. A row's result never depends on the other rows, bit for bit.
 //!
-//! What it is not: no tensors, no threads, no models, and no allocation but for packed weights and [`Scratch`].
+//! What it is not: no tensors, no models, no threads of its own, and no allocation but for packed weights and [`Scratch`].
 //!
 //! ```
 //! use kernels::{Activation, Dtype, Epilogue, Kernels, Matrix, MatrixMut, Scratch};
@@ -35,6 +35,8 @@ pub use op::norm::Norm;
 pub use op::positions::Positions;
 pub use op::rope::{HeadColumns, RopeArgs, RopeStyle};
 pub use pack::Packed;
+pub use priority::step_back;
+pub use team::Team;
 pub use unknown::UnknownIsa;
 
 mod aligned;
@@ -45,10 +47,13 @@ mod isa;
 mod matrix;
 mod op;
 mod pack;
+mod priority;
 #[cfg(test)]
 mod random;
 mod shapes;
+mod shared;
 mod simd;
+mod team;
 #[cfg(test)]
 mod testing;
 mod unknown;

@@ -38,7 +38,7 @@ impl Outputs {
         outputs
     }
 
-    /// A register of sums, that of the outputs from `at` on, as numbers, bias and all.
+    /// A register of sums, that of the outputs from `at` on, bias and all.
     ///
     /// # Safety
     /// `row` is the first word of a prepared row.
@@ -46,11 +46,10 @@ impl Outputs {
     pub(crate) unsafe fn value<D: Dot>(
         &self,
         dot: D,
-        sum: D::Sum,
+        numbers: <D::Isa as Isa>::V,
         at: usize,
         row: *const u32,
     ) -> <D::Isa as Isa>::V {
-        let numbers = dot.numbers(sum);
         if D::DTYPE != Dtype::Int8 {
             return numbers; // they began with the bias
         }
@@ -58,7 +57,7 @@ impl Outputs {
         unsafe { self.biased(dot, numbers, at, row) }
     }
 
-    /// The same of sums that began with nothing, as numbers. For `Int8`, Σ (q - zero) w = Σ q w - zero Σ w, times both
+    /// The same of sums that began with nothing. For `Int8`, Σ (q - zero) w = Σ q w - zero Σ w, times both
     /// scales, and only then the bias: its sums are whole.
     ///
     /// # Safety

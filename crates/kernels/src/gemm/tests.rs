@@ -3,6 +3,7 @@
 use super::*;
 use crate::dtype::Dtype;
 use crate::isa::Kernels;
+use crate::matrix::MatrixMut;
 use crate::op::attention::Scratch;
 use crate::testing::{LENGTHS, Noise, assert_close, assert_same, oracle};
 

@@ -14,9 +14,9 @@ use std::ops::Range;
 
 use crate::dtype::Dtype;
 use crate::gemm::{Block, Dot, Epilogue, Finish, Inputs, Outputs, Product};
-use crate::matrix::MatrixMut;
 use crate::op::activation::UseLanewise;
 use crate::pack::Packed;
+use crate::shared::Shared;
 use crate::simd::{Identity, Isa};
 
 #[cfg(test)]
@@ -91,24 +91,24 @@ enum Second {
 #[inline(always)]
 pub(crate) fn gemm<U: TileUnit, D: Dot>(unit: U, dot: D, product: Product<'_>) {
     const { assert!(D::Isa::LANES == SIDE && D::Isa::PANEL == PANEL && D::WORDS == 1 && D::GROUP == 1) };
-    let Product { a, b, c, epilogue, scratch } = product;
+    let Product { a, b, c, outputs, epilogue, scratch } = product;
     let inputs = Inputs::prepare(dot, a, b.depth(), scratch);
     if inputs.rows == 0 {
         return;
     }
     let height = inputs.rows.div_ceil(inputs.rows.div_ceil(SIDE));
     let mut work = Work { unit, dot, inputs: &inputs, b, height, sums: Sums([0; 4 * SIDE * SIDE]) };
-    let mut finished = Finished { c, epilogue };
+    let finished = Finished { c, epilogue };
     let mut tail = Tail([[0; SIDE * PANEL]; 2]);
     work.unit.configure(height);
-    let mut first = 0;
-    while first < b.rows() {
-        let strip = work.strip(first);
+    let mut first = outputs.start;
+    while first < outputs.end {
+        let strip = work.strip(first..outputs.end);
         first = strip.columns.end;
         work.fill_tail(&strip, &mut tail);
         for tile in (0..work.row_tiles()).step_by(2) {
             work.block(&strip, tile, &tail);
-            work.finish(&strip, tile, &mut finished);
+            work.finish(&strip, tile, &finished);
         }
     }
     work.unit.release();
@@ -127,7 +127,7 @@ struct Work<'w, U, D> {
 
 /// Where results go.
 struct Finished<'f> {
-    c: MatrixMut<'f>,
+    c: Shared<'f>,
     epilogue: Epilogue<'f>,
 }
 
@@ -141,13 +141,13 @@ impl<U: TileUnit, D: Dot> Work<'_, U, D> {
         RowTile { start: rows.end - self.height, rows }
     }
 
-    /// The next outputs.
+    /// The first of these outputs.
     #[inline(always)]
-    fn strip(&self, first: usize) -> Strip {
-        let left = self.b.rows() - first;
+    fn strip(&self, outputs: Range<usize>) -> Strip {
+        let (first, left) = (outputs.start, outputs.len());
         let width = self.b.layout().width(left);
         let two = self.row_tiles() == 1 && left >= 2 * PANEL;
-        let end = self.b.rows().min(first + if two { 2 * PANEL } else { width });
+        let end = outputs.end.min(first + if two { 2 * PANEL } else { width });
         Strip { columns: first..end, width, two }
     }
 
@@ -278,9 +278,9 @@ impl<U: TileUnit, D: Dot> Work<'_, U, D> {
 
     /// What follows the sums, for one or two tiles of rows.
     #[inline(always)]
-    fn finish(&mut self, strip: &Strip, tile: usize, finished: &mut Finished<'_>) {
+    fn finish(&mut self, strip: &Strip, tile: usize, finished: &Finished<'_>) {
         let width = strip.sums_width();
-        let Finished { c, epilogue } = finished;
+        let &Finished { c, epilogue } = finished;
         let outputs = Outputs::of(self.b, epilogue.bias, strip.columns.clone());
         for i in tile..self.row_tiles().min(tile + 2) {
             let RowTile { start, rows } = self.row_tile(i);

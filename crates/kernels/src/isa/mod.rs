@@ -15,6 +15,8 @@ use crate::op::rope::{HeadColumns, RopeArgs};
 use crate::op::top_k::{best, count_rows};
 use crate::pack::{Layout, Packed};
 use crate::shapes::{check_attention, check_heads, check_lengths, check_norm, check_optional};
+use crate::shared::Shared;
+use crate::team::{in_parts, range_of};
 use crate::unknown::UnknownIsa;
 use macros::layout_name;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -77,7 +79,8 @@ const CHOICE: &str = "EMBED_NATIVE_ISA";
 /// The arithmetic of one instruction set.
 ///
 /// There is no other way to one than [`Kernels::supported`], [`Kernels::best`] and [`Kernels::named`], so whoever
-/// holds one may use it. Nothing here starts a thread: one call is one thread's work.
+/// holds one may use it. Nothing here starts a thread; a multiply and attention are shared with the calling thread's
+/// [`Team`](crate::Team), where it leads one.
 pub struct Kernels {
     name: &'static str,
     f32: Multiply,
@@ -227,9 +230,17 @@ impl Kernels {
         assert!(c.columns == b.rows(), "c has {} columns, the weights {} outputs", c.columns, b.rows());
         assert!(a.rows == c.rows, "a has {} rows, c {}", a.rows, c.rows);
         check_optional("bias", epilogue.bias, b.rows());
-        let product = Product { a, b, c, epilogue, scratch: &mut scratch.inputs };
-        // SAFETY: a table is only lent where it runs; shapes were checked.
-        unsafe { (multiply.gemm)(product) }
+        let c = Shared::from(c);
+        let panel = b.layout().panel;
+        let panels = b.rows().div_ceil(panel);
+        let work = a.rows.saturating_mul(b.rows()).saturating_mul(b.columns());
+        in_parts(work, panels, scratch, |i, of, scratch| {
+            let part = range_of(i, of, panels);
+            let outputs = part.start * panel..b.rows().min(part.end * panel);
+            let product = Product { a, b, c, outputs, epilogue, scratch: &mut scratch.inputs };
+            // SAFETY: a table is only lent where it runs; shapes were checked; each part has outputs of its own.
+            unsafe { (multiply.gemm)(product) }
+        });
     }
 }
 
@@ -253,8 +264,14 @@ impl Kernels {
         check_attention(&qkv, shape, &out);
         // Heads of odd width would share words.
         let dtype = if shape.head_dim.is_multiple_of(2) { dtype } else { Dtype::F32 };
-        // SAFETY: a table is only lent where it runs; shapes were checked.
-        unsafe { (self.multiply(dtype).attention)(Attend { qkv, shape, out, scratch }) }
+        let (multiply, out) = (self.multiply(dtype), Shared::from(out));
+        let work = qkv.rows.saturating_mul(qkv.rows).saturating_mul(2 * shape.heads * shape.head_dim);
+        in_parts(work, shape.kv_heads, scratch, |i, of, scratch| {
+            let kv_heads = range_of(i, of, shape.kv_heads);
+            let work = Attend { qkv, shape, kv_heads, out, scratch };
+            // SAFETY: a table is only lent where it runs; shapes were checked; each part has heads of its own.
+            unsafe { (multiply.attention)(work) }
+        });
     }
 
     /// Each row becomes e^(x - max) / sum.

@@ -12,12 +12,16 @@ use super::positions::{self, Positions};
 use super::softmax::{HIDDEN, exponentials, plain_weights};
 use crate::aligned::Aligned;
 use crate::gemm::{Inputs, NO_OUTPUTS, PlainDot, Tile, TileArgs, even_blocks};
-use crate::matrix::{Matrix, MatrixMut};
+use crate::matrix::Matrix;
 use crate::pack::Layout;
+use crate::shared::Shared;
 use crate::simd::{Isa, Lanewise, Plus, load_any, map, map2, store_any};
 
 /// Numbers in a cache line.
 const LINE: usize = 16;
+
+/// Bytes that [`Scratch::shrink`] lets it keep.
+const KEPT_BYTES: usize = 16 << 20;
 
 /// How the columns of a text's queries, keys and values are to be attended.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +82,13 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// Gives back to the system what exceeds the bound: a long text may need far more than what follows it.
+    pub fn shrink(&mut self) {
+        if self.bytes() > KEPT_BYTES {
+            *self = Self::default();
+        }
+    }
+
     /// Memory held, in bytes.
     pub fn bytes(&self) -> usize {
         let floats = self.keys.bytes() + self.values.bytes() + self.scores.bytes();
@@ -109,11 +120,13 @@ impl DistanceBias<'_> {
     }
 }
 
-/// Attention that is asked for.
+/// Attention that is asked for, or a part of it.
 pub(crate) struct Attend<'w> {
     pub(crate) qkv: Matrix<'w>,
     pub(crate) shape: &'w Attention<'w>,
-    pub(crate) out: MatrixMut<'w>,
+    /// The key heads that are wanted. Nobody else touches the columns of `out` that belong to them meanwhile.
+    pub(crate) kv_heads: Range<usize>,
+    pub(crate) out: Shared<'w>,
     pub(crate) scratch: &'w mut Scratch,
 }
 
@@ -146,7 +159,7 @@ pub(super) struct Block {
 /// whatever the multiply's format, and so are positions.
 #[inline(always)]
 pub(crate) fn attention<D: PlainDot>(dot: D, work: Attend<'_>) {
-    let Attend { qkv, shape, mut out, scratch } = work;
+    let Attend { qkv, shape, kv_heads, out, scratch } = work;
     let (lanes, panel) = (D::Isa::LANES, D::Isa::PANEL);
     let layout = Layout { name: "", family: "", dtype: D::DTYPE, lanes, panel, group: 1 };
     let most = dot.tiles().one.len();
@@ -162,7 +175,7 @@ pub(crate) fn attention<D: PlainDot>(dot: D, work: Attend<'_>) {
     let queries = Inputs::prepare(dot, queries, columns.div_ceil(D::DTYPE.per_word()), &mut scratch.inputs);
     let text = Text { dot, qkv, shape, layout, queries };
     let group = shape.heads / shape.kv_heads.max(1);
-    for kv in 0..shape.kv_heads {
+    for kv in kv_heads {
         text.ask_for(kv + 1);
         text.pack_keys(kv, keys);
         text.pack_values(kv, values);
@@ -176,7 +189,7 @@ pub(crate) fn attention<D: PlainDot>(dot: D, work: Attend<'_>) {
                 if let Some(positions) = &mut positions {
                     positions.add(&block, room.scores);
                 }
-                text.attend(values, &block, &mut out, &mut room);
+                text.attend(values, &block, out, &mut room);
             }
         }
     }
@@ -284,7 +297,7 @@ impl<D: PlainDot> Text<'_, D> {
 
     /// One block: from scores to weights to weighted sums of values.
     #[inline(always)]
-    fn attend(&self, values: &[f32], block: &Block, out: &mut MatrixMut<'_>, room: &mut Room<'_>) {
+    fn attend(&self, values: &[f32], block: &Block, out: Shared<'_>, room: &mut Room<'_>) {
         let isa = self.dot.isa();
         let head_dim = self.shape.head_dim;
         let mut inverse = [0.0; 16];
@@ -303,7 +316,8 @@ impl<D: PlainDot> Text<'_, D> {
             self.mix(block, width, (weights, &values[..depth * width]), room.sums);
             let columns = block.head * head_dim + first..(block.head + 1) * head_dim;
             for ((row, sums), &inverse) in block.rows.clone().zip(room.sums.chunks(width)).zip(&inverse) {
-                let target = &mut out.row_mut(row)[columns.clone()];
+                // SAFETY: the call has the columns of this head to itself.
+                let target = unsafe { out.row(row, columns.clone()) };
                 for (target, sums) in target.chunks_mut(Self::LANES).zip(sums.chunks_exact(Self::LANES)) {
                     store_any(isa, target, isa.load(sums) * isa.splat(inverse));
                 }
@@ -442,11 +456,12 @@ impl Lanewise for PlusNumber {
 
 /// The oracle.
 pub(crate) fn plain(work: Attend<'_>) {
-    let Attend { qkv, shape, mut out, .. } = work;
+    let Attend { qkv, shape, kv_heads, out, .. } = work;
     let (tokens, dim) = (qkv.rows, shape.head_dim);
     let at = |row: usize, head: usize, i: usize| f64::from(qkv.row(row)[head * dim + i]);
-    for head in 0..shape.heads {
-        let key_head = shape.heads + head / (shape.heads / shape.kv_heads);
+    let group = shape.heads / shape.kv_heads.max(1);
+    for head in kv_heads.start * group..kv_heads.end * group {
+        let key_head = shape.heads + head / group;
         let value_head = key_head + shape.kv_heads;
         for i in 0..tokens {
             let seen = shape.mask.visible(i, shape.seen.min(tokens));
@@ -462,7 +477,8 @@ pub(crate) fn plain(work: Attend<'_>) {
             for c in 0..dim {
                 let sum: f64 =
                     seen.clone().zip(&weights).map(|(j, weight)| weight * at(j, value_head, c)).sum();
-                out.row_mut(i)[head * dim + c] = sum as f32;
+                // SAFETY: the call has the columns of this head to itself.
+                unsafe { out.row(i, head * dim + c..head * dim + c + 1)[0] = sum as f32 };
             }
         }
     }

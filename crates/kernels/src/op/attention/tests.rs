@@ -1,6 +1,7 @@
 use super::*;
 use crate::dtype::Dtype;
 use crate::isa::Kernels;
+use crate::matrix::MatrixMut;
 use crate::testing::{Noise, assert_close, assert_same, oracle};
 
 /// A weighted mean of numbers below 1; scores of size 8 err by some 2^-21, and so do their weights.
