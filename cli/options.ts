@@ -81,11 +81,14 @@ function unknown(name: string, known: readonly string[]): UsageError {
 
 /** `; did you mean --model?` where something is near. */
 export function meant(typed: string, known: readonly string[], dashes = ''): string {
-  const near = known
-    .map((word) => ({ word, far: distance(typed.toLowerCase(), word) }))
-    .sort((a, b) => a.far - b.far)[0]
-  // As many changes as letters make anything of anything.
-  const close = near && near.far < typed.length && near.far <= Math.max(2, Math.floor(near.word.length / 3))
+  const all = known.map((word) => ({ word, far: distance(typed.toLowerCase(), word) })).sort((a, b) => a.far - b.far)
+  const [near, next] = all
+  // As many changes as letters make anything of anything, and of two that are as near neither is meant.
+  const close =
+    near &&
+    near.far !== next?.far &&
+    near.far < typed.length &&
+    near.far <= Math.max(2, Math.floor(near.word.length / 3))
   return close ? `; did you mean ${dashes}${near.word}?` : ''
 }
 

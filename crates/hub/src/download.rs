@@ -64,6 +64,7 @@ impl Download<'_> {
             partial.restart()?;
         }
         filled?;
+        self.meter.task().check()?;
         let published = partial.publish(&blob);
         // Under a lock that lies another process may have taken our file for a leftover, once it had its own.
         match published {
@@ -164,6 +165,8 @@ impl Download<'_> {
                     return Err(Error::Network { url: from.shown(), message: self.short(partial.length()) });
                 }
                 Ok(count) => {
+                    // Who waited may have gone while this came.
+                    self.meter.task().check()?;
                     partial.push(&buffer[..count])?;
                     self.moved(count as i64, partial.length());
                 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod cache;
+mod derived;
 mod faults;
 mod processes;
 mod server;
