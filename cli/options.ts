@@ -63,7 +63,7 @@ function value(name: string, typed: string | undefined, option: Option): string 
   if (typed === undefined || typed === '') throw new UsageError(`${name} needs a value: ${name} <${shown(option)}>`)
   if (option.kind === 'number') return number(name, typed, option.range ?? [0, Number.MAX_SAFE_INTEGER])
   if (option.choices && !option.choices.includes(typed)) {
-    throw new UsageError(`${name} must be ${option.choices.join(', ')}; got "${typed}"${meant(typed, option.choices)}`)
+    throw new UsageError(`${name} must be ${option.choices.join(', ')}; got "${typed}"`)
   }
   return typed
 }

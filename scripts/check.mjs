@@ -158,6 +158,7 @@ async function smoke(folder) {
     'abort',
     'endings',
     'stream',
+    'download',
   ]) {
     await command(`bench/${program}`, node, [join('bench', `${program}.mjs`), '--model', folder, '--smoke'])
   }

@@ -79,13 +79,13 @@ async function look(name: string, folder: string): Promise<Found> {
     folder,
     architecture: text('model_type'),
     use,
-    dims: scores(use) ? null : (number('hidden_size') ?? number('dim') ?? number('d_model')),
+    dims: !embeds(use) ? null : (number('hidden_size') ?? number('dim') ?? number('d_model')),
     bytes: await weights(folder),
   }
 }
 
-function scores(use: readonly Task[]): boolean {
-  return use.includes('rerank') || use.includes('classify')
+function embeds(use: readonly Task[]): boolean {
+  return use.some((task) => task === 'embed' || task === 'late')
 }
 
 /** As far as names of heads, modules and files tell; only a load knows. */
@@ -93,13 +93,14 @@ async function uses(folder: string, config: Record<string, unknown>): Promise<Ta
   const heads = Array.isArray(config.architectures) ? config.architectures.map(String) : []
   const modules = JSON.stringify(await readConfig(folder, 'modules.json'))
   const has = (file: string): boolean => existsSync(join(folder, file))
-  if (heads.some((head) => head.endsWith('ForSequenceClassification')) && !has('modules.json')) {
+  const besides: Task[] = has('modules.json') ? ['embed'] : []
+  if (heads.some((head) => head.endsWith('ForSequenceClassification'))) {
     const labels = Object.keys(Object(config.id2label)).length || (config.num_labels ?? 2)
-    return [labels === 1 ? 'rerank' : 'classify']
+    return [...besides, labels === 1 ? 'rerank' : 'classify']
   }
   if (/SpladePooling/.test(modules)) return ['sparse']
   if (/pylate\.|MultiVectorMask/.test(modules) || heads.includes('HF_ColBERT')) return ['late']
-  if (heads.some((head) => head.endsWith('ForCausalLM')) && !has('modules.json')) return ['embed', 'rerank']
+  if (heads.some((head) => head.endsWith('ForCausalLM')) && besides.length === 0) return ['embed', 'rerank']
   const layers = [
     ['sparse_linear', 'sparse'],
     ['colbert_linear', 'late'],

@@ -91,7 +91,7 @@ impl Download<'_> {
             }
             if let Err(error) = pulled {
                 tries.again(error)?;
-            } else if let Err(message) = partial.check() {
+            } else if let Some(message) = partial.check()? {
                 wrong += 1;
                 self.restart(partial)?;
                 if wrong == WRONG_TWICE {
@@ -154,10 +154,10 @@ impl Download<'_> {
     /// Reads a body to its end, or to the size that the file has.
     fn take(&self, partial: &mut Partial, answer: Answer) -> Result<(), Error> {
         let Answer { mut body, from, .. } = answer;
-        let mut buffer = vec![0; 1 << 18];
         let (mut since, mut at) = (Instant::now(), partial.length());
         while partial.length() < self.entry.size {
             self.meter.task().check()?;
+            let mut buffer = partial.buffer();
             let most =
                 usize::try_from(self.entry.size - partial.length()).unwrap_or(usize::MAX).min(buffer.len());
             match body.read(&mut buffer[..most]) {
@@ -167,7 +167,7 @@ impl Download<'_> {
                 Ok(count) => {
                     // Who waited may have gone while this came.
                     self.meter.task().check()?;
-                    partial.push(&buffer[..count])?;
+                    partial.push(buffer, count)?;
                     self.moved(count as i64, partial.length());
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
