@@ -105,7 +105,7 @@ async function main() {
   console.log(`event loop: ${median(delays).toFixed(1)} ms, beside threads that spin ${median(spinning).toFixed(1)} ms`)
   verdict('download', rate(seconds), wanted, { unit: ' MB/s', atLeast: true, digits: 0 })
   verdict('memory', Math.max(...growths), 30, { unit: ' MB more', digits: 1 })
-  verdict('event loop', median(delays) - median(spinning), 10, { unit: ' ms more', digits: 1 })
+  verdict('event loop', Math.max(0, median(delays) - median(spinning)), 10, { unit: ' ms more', digits: 1 })
 }
 
 if (process.argv[2] === '--serve') serve(Number(process.argv[3]))

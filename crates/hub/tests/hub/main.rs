@@ -4,6 +4,7 @@
 
 mod cache;
 mod derived;
+mod disk;
 mod faults;
 mod processes;
 mod server;
