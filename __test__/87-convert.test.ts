@@ -2,7 +2,7 @@
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { convert, Embedder } from '@x/embed-native'
+import { Classifier, convert, Embedder, MultiVectorEmbedder, Reranker, SparseEmbedder } from '@x/embed-native'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { bits, checkFault, data, tiny } from './support.js'
@@ -25,6 +25,37 @@ describe('fewer bits', () => {
     const converted = await convert(tiny('bert-mean'), { dtype, output })
     expect(converted).toEqual({ folder: output, written: ['model.safetensors'], bytes: expect.any(Number) })
     expect(await vector(output, dtype)).toBe(await vector(tiny('bert-mean'), dtype))
+  })
+
+  test.for([
+    [
+      'rerank-bert',
+      (model: string) => Reranker.load(model, { dtype: 'int8' }).then((loaded) => loaded.rerank(TEXT, [TEXT, 'b'])),
+    ],
+    [
+      'rerank-qwen3-small',
+      (model: string) => Reranker.load(model, { dtype: 'int8' }).then((loaded) => loaded.rerank(TEXT, ['b'])),
+    ],
+    [
+      'albert-labels',
+      (model: string) => Classifier.load(model, { dtype: 'int8' }).then((loaded) => loaded.classify(TEXT)),
+    ],
+    [
+      'splade-distilbert',
+      (model: string) => SparseEmbedder.load(model, { dtype: 'int8' }).then((loaded) => loaded.embed(TEXT)),
+    ],
+    [
+      'splade-bert-own',
+      (model: string) => SparseEmbedder.load(model, { dtype: 'int8' }).then((loaded) => loaded.embed(TEXT)),
+    ],
+    [
+      'late-pylate',
+      (model: string) => MultiVectorEmbedder.load(model, { dtype: 'int8' }).then((loaded) => loaded.embedQuery(TEXT)),
+    ],
+  ] as const)('of other kinds: %s', async ([name, made]) => {
+    const output = join(folder, name)
+    await convert(tiny(name), { dtype: 'int8', output })
+    expect(await made(output)).toEqual(await made(tiny(name)))
   })
 
   test('whole numbers are loaded as such, and tables may be whole numbers, too', async () => {

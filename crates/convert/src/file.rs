@@ -2,10 +2,19 @@
 
 use std::fs::{self, File};
 use std::io::BufWriter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Error;
+
+/// A name beside a place that no other work of this machine has: for what takes its name once it is whole.
+pub fn beside(path: &Path) -> PathBuf {
+    static WORKS: AtomicUsize = AtomicUsize::new(0);
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}-{}.part", process::id(), WORKS.fetch_add(1, Ordering::Relaxed)));
+    path.with_file_name(name)
+}
 
 /// Writes a file beside its place, brings it to the disk and puts it there, instead of what there is.
 ///
@@ -15,9 +24,7 @@ pub fn place(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.part", process::id()));
-    let temporary = path.with_file_name(name);
+    let temporary = beside(path);
     let placed = written(&temporary, write)
         .and_then(|()| fs::rename(&temporary, path).map_err(|source| Error::disk(path, source)));
     if placed.is_err() {

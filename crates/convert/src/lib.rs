@@ -25,7 +25,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 pub use error::Error;
-pub use file::{place, remove};
+pub use file::{beside, place, remove};
 pub use smaller::{Format, smaller};
 
 /// The file that a pickle of this name becomes; `None` for names that are not known to hold weights.

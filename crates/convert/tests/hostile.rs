@@ -164,15 +164,15 @@ fn archives_are_as_torch_writes_them() {
 }
 
 #[test]
-fn every_cut_and_every_flipped_byte_is_an_error_or_harmless() {
+fn cuts_and_flipped_bytes_are_an_error_or_harmless() {
     let good =
         std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../__test__/data/pickles/tensors.pt"))
             .unwrap();
     for end in (0..good.len()).step_by(7) {
         assert!(run("cut", &good[..end]).is_err(), "cut at {end}");
     }
-    for at in 0..good.len() {
-        for bits in [0x01, 0x80, 0xff] {
+    for at in (0..good.len()).step_by(3) {
+        for bits in [0x01, 0xff] {
             let mut bytes = good.clone();
             bytes[at] ^= bits;
             drop(run("flipped", &bytes));

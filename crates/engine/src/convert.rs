@@ -100,9 +100,7 @@ fn stage(output: &Path) -> Result<PathBuf, Error> {
             });
         }
     }
-    let mut name = output.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.part", std::process::id()));
-    let stage = output.with_file_name(name);
+    let stage = ::convert::beside(output);
     fs::create_dir_all(&stage).map_err(disk)?;
     Ok(stage)
 }

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use common::{copy, data, load, vector};
-use engine::{Conversion, Converted, EmbedSettings, Embedder, Error, LoadOptions, Ticket, convert};
+use engine::{
+    Conversion, Converted, EmbedSettings, Embedder, Error, Fetched, LoadOptions, Loaded, Task, Ticket,
+    convert,
+};
 
 fn run(folder: &Path, wanted: Conversion) -> Result<Converted, Error> {
     let (send, receive) = mpsc::channel();
@@ -62,6 +65,21 @@ fn converted_weights_load_to_the_bits_of_converting_at_load() {
                 "{} {dtype}",
                 folder.display()
             );
+        }
+    }
+}
+
+#[test]
+fn a_converted_folder_can_be_loaded_for_the_same_tasks() {
+    for folder in data("tiny-models").read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+        let output = fresh("tasks");
+        run(&folder, to(&output, Some("int8"))).unwrap();
+        for (name, task) in Task::ALL {
+            let [before, after] = [&folder, &output].map(|place| {
+                let place = place.to_string_lossy();
+                Loaded::open(&Fetched::from(&*place), &LoadOptions::default(), task).is_ok()
+            });
+            assert_eq!(before, after, "{} for {name}", folder.display());
         }
     }
 }
