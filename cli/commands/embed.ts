@@ -5,7 +5,8 @@ import { command, UsageError } from '../command.js'
 import { type Item, inputOptions, items } from '../input.js'
 import { loadEmbedder, modelOptions } from '../model.js'
 import { meant, type Values } from '../options.js'
-import { FORMS, type Form, outputFile, standardOutput, VectorWriter } from '../vectors.js'
+import { outputFile, standardOutput } from '../target.js'
+import { FORMS, type Form, VectorWriter } from '../vectors.js'
 
 const options = {
   ...modelOptions,

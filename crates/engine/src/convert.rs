@@ -121,19 +121,30 @@ fn places(folder: &Path) -> Vec<String> {
 fn unpickle_all(from: &Path, to: &Path, cancelled: &AtomicBool) -> Result<Vec<String>, Error> {
     let mut written = Vec::new();
     for inside in places(from) {
-        for name in names(&from.join(&inside))? {
+        let folder = from.join(&inside);
+        for name in names(&folder)? {
             let Some(target) = becomes(&name) else { continue };
-            let folder = from.join(&inside);
-            let sharded =
-                target == "model.safetensors" && files::exists(&folder.join("model.safetensors.index.json"))?;
-            if sharded || files::exists(&folder.join(target))? {
+            let model = target == "model.safetensors";
+            if files::exists(&folder.join(target))? || (model && has_weights(&folder)?) {
                 continue;
             }
             place(&to.join(&inside).join(target), |file| unpickle(&folder.join(&name), file, cancelled))?;
             written.push(joined(&inside, target));
         }
     }
+    let several = from.join("pytorch_model.bin.index.json");
+    if written.is_empty() && files::exists(&several)? && !has_weights(from)? {
+        let message =
+            "weights in several pickles are not converted: save the model in one, or as safetensors";
+        return Err(nn::Error::Unsupported { path: several, message: message.into() }.into());
+    }
     Ok(written)
+}
+
+const INDEX: &str = "model.safetensors.index.json";
+
+fn has_weights(folder: &Path) -> Result<bool, Error> {
+    Ok(files::exists(&folder.join("model.safetensors"))? || files::exists(&folder.join(INDEX))?)
 }
 
 fn joined(place: &str, name: &str) -> String {
@@ -221,7 +232,7 @@ fn shrink(folder: &Path, format: Format, cancelled: &AtomicBool) -> Result<Vec<S
 }
 
 fn is_shard(name: &str) -> bool {
-    name == "model.safetensors.index.json" || (name.starts_with("model-") && name.ends_with(".safetensors"))
+    name == INDEX || (name.starts_with("model-") && name.ends_with(".safetensors"))
 }
 
 /// How a folder's tensors are taken, for whatever it can be loaded for.

@@ -139,6 +139,16 @@ fn layers_beside_a_model_come_along() {
 }
 
 #[test]
+fn weights_in_several_pickles_are_refused_by_name() {
+    let folder = copy(&data("broken-models/pickle-only"), "several");
+    let pickle = folder.join("pytorch_model.bin");
+    std::fs::rename(&pickle, folder.join("pytorch_model-00001-of-00002.bin")).unwrap();
+    std::fs::write(folder.join("pytorch_model.bin.index.json"), "{}").unwrap();
+    let error = run(&folder, Conversion::default()).unwrap_err();
+    assert_eq!(error.code(), "ERR_MODEL_UNSUPPORTED", "{error}");
+}
+
+#[test]
 fn conversions_that_make_no_sense_are_refused() {
     let (folder, output) = (data("tiny-models/bert-mean"), fresh("senseless"));
     for (wanted, says) in [

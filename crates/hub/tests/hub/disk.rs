@@ -1,8 +1,6 @@
 //! Disks that are full, closed or swept away while files come. A process with limits of its own is this test again.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use hub::Error;
 
@@ -27,12 +25,12 @@ fn limited_child() {
 
 /// What a load comes to in a process under these limits of the shell.
 #[cfg(unix)]
-fn limited(server: &Server, cache: &Path, limits: &str) -> String {
+fn limited(server: &Server, cache: &std::path::Path, limits: &str) -> String {
     // Without the trap a file that is too large ends the process, where a full disk would only be an error.
     let script = format!(
         "trap '' XFSZ; {limits}; exec \"$0\" --exact disk::limited_child --nocapture --test-threads 1"
     );
-    let output = Command::new("sh")
+    let output = std::process::Command::new("sh")
         .args(["-c", &script])
         .arg(std::env::current_exe().unwrap())
         .env("HUB_LIMITED_ENDPOINT", server.endpoint())
