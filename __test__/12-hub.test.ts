@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads'
 import { cache, download, Embedder, type LoadProgress } from '@x/embed-native'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { COMMIT, type Hub, NAME, read, sha, startHub } from './hub.js'
-import { bits, checkFault, data, loadTiny, refusal, root, tiny } from './support.js'
+import { bits, checkChild, checkFault, data, loadTiny, refusal, root, tiny } from './support.js'
 
 let hub: Hub
 let endpoint: string
@@ -163,10 +163,11 @@ test('a certificate of an unknown authority is refused, and taken where the auth
     const error = await checkFault(download(NAME, options), 'ERR_NETWORK')
     expect(error.message).toMatch(/certificate/i)
     for (const name of ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE']) {
-      process.env[name] = data('tls', 'authority.pem')
-      expect(await download(NAME, options)).toMatchObject({ revision: COMMIT })
-      delete process.env[name]
-      rmSync(cacheDir, { recursive: true })
+      const script = `
+        import { download } from '@x/embed-native'
+        const { revision } = await download('${NAME}', ${JSON.stringify({ ...options, cacheDir: join(cacheDir, name) })})
+        console.log(revision)`
+      await checkChild(script, COMMIT, { [name]: data('tls', 'authority.pem') })
     }
   } finally {
     secure.close()
