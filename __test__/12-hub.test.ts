@@ -167,7 +167,8 @@ test('a certificate of an unknown authority is refused, and taken where the auth
         import { download } from '@x/embed-native'
         const { revision } = await download('${NAME}', ${JSON.stringify({ ...options, cacheDir: join(cacheDir, name) })})
         console.log(revision)`
-      await checkChild(script, COMMIT, { [name]: data('tls', 'authority.pem') })
+      const others = { REQUESTS_CA_BUNDLE: '', CURL_CA_BUNDLE: '', SSL_CERT_FILE: '', NODE_EXTRA_CA_CERTS: '' }
+      await checkChild(script, COMMIT, { ...others, [name]: data('tls', 'authority.pem') })
     }
   } finally {
     secure.close()

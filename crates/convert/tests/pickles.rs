@@ -1,7 +1,5 @@
 //! Files that torch wrote, against what safetensors' own library wrote of the same tensors; and files that hold something else.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
