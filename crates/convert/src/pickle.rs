@@ -94,89 +94,52 @@ struct Machine<'a> {
 impl<'a> Machine<'a> {
     fn step(&mut self, code: u8) -> Result<(), String> {
         match code {
-            b'\x80' => self.protocol()?,
-            b'(' => self.marks.push(self.stack.len()),
-            b')' => self.push(Value::Tuple(Vec::new()))?,
-            b']' => self.push(Value::List(Vec::new()))?,
-            b'}' => self.push(Value::Dict(Vec::new()))?,
-            b'N' => self.push(Value::None)?,
-            b'\x88' | b'\x89' => self.push(Value::Bool)?,
-            b'K' => {
-                let number = u8::from_le_bytes(*self.take()?);
-                self.push(Value::Int(number.into()))?
+            b'\x80' => self.protocol(),
+            b'(' => {
+                self.marks.push(self.stack.len());
+                Ok(())
             }
-            b'M' => {
-                let number = u16::from_le_bytes(*self.take()?);
-                self.push(Value::Int(number.into()))?
-            }
-            b'J' => {
-                let number = i32::from_le_bytes(*self.take()?);
-                self.push(Value::Int(number.into()))?
-            }
-            b'\x8a' => self.long()?,
-            b'G' => {
-                self.take::<8>()?;
-                self.push(Value::Float)?
-            }
-            b'X' => self.text()?,
-            b'c' => self.name()?,
-            b'q' => {
-                let place = u8::from_le_bytes(*self.take()?);
-                self.remember(place.into())?
-            }
-            b'r' => {
-                let place = u32::from_le_bytes(*self.take()?);
-                self.remember(place)?
-            }
-            b'h' => {
-                let place = u8::from_le_bytes(*self.take()?);
-                self.recall(place.into())?
-            }
-            b'j' => {
-                let place = u32::from_le_bytes(*self.take()?);
-                self.recall(place)?
-            }
-            b't' => {
-                let items = self.above_mark()?;
-                self.push(Value::Tuple(items))?
-            }
+            b')' => self.push(Value::Tuple(Vec::new())),
+            b']' => self.push(Value::List(Vec::new())),
+            b'}' => self.push(Value::Dict(Vec::new())),
+            b'N' => self.push(Value::None),
+            b'\x88' | b'\x89' => self.push(Value::Bool),
+            b'K' | b'M' | b'J' => self.int(code),
+            b'\x8a' => self.long(),
+            b'G' => self.take::<8>().and_then(|_| self.push(Value::Float)),
+            b'X' => self.text(),
+            b'c' => self.name(),
+            b'q' | b'r' => self.place(code == b'q').and_then(|place| self.remember(place)),
+            b'h' | b'j' => self.place(code == b'h').and_then(|place| self.recall(place)),
+            b't' => self.above_mark().and_then(|items| self.push(Value::Tuple(items))),
+            b'l' => self.above_mark().and_then(|items| self.push(Value::List(items))),
             b'\x85' | b'\x86' | b'\x87' => {
-                let items = self.last((code - b'\x84').into())?;
-                self.push(Value::Tuple(items))?;
+                self.last((code - b'\x84').into()).and_then(|items| self.push(Value::Tuple(items)))
             }
-            b'l' => {
-                let items = self.above_mark()?;
-                self.push(Value::List(items))?
-            }
-            b'a' => {
-                let items = self.last(1)?;
-                self.append(items)?
-            }
-            b'e' => {
-                let items = self.above_mark()?;
-                self.append(items)?
-            }
-            b's' => {
-                let items = self.last(2)?;
-                self.set(&items)?
-            }
-            b'u' => {
-                let items = self.above_mark()?;
-                self.set(&items)?
-            }
-            b'Q' => {
-                let name = self.pop()?;
-                self.push(Value::Outside(name))?
-            }
-            b'R' => self.call()?,
-            b'b' => self.build()?,
-            _ => {
-                return Err(format!(
-                    "its instruction {code:#04x} is none that torch.save writes for tensors"
-                ));
-            }
+            b'a' => self.last(1).and_then(|items| self.append(items)),
+            b'e' => self.above_mark().and_then(|items| self.append(items)),
+            b's' => self.last(2).and_then(|items| self.set(&items)),
+            b'u' => self.above_mark().and_then(|items| self.set(&items)),
+            b'Q' => self.pop().and_then(|name| self.push(Value::Outside(name))),
+            b'R' => self.call(),
+            b'b' => self.build(),
+            _ => Err(format!("its instruction {code:#04x} is none that torch.save writes for tensors")),
         }
-        Ok(())
+    }
+
+    /// A whole number of one, two or four bytes.
+    fn int(&mut self, code: u8) -> Result<(), String> {
+        let number = match code {
+            b'K' => u8::from_le_bytes(*self.take()?).into(),
+            b'M' => u16::from_le_bytes(*self.take()?).into(),
+            _ => i32::from_le_bytes(*self.take()?).into(),
+        };
+        self.push(Value::Int(number))
+    }
+
+    /// A place in the memo.
+    fn place(&mut self, is_short: bool) -> Result<u32, String> {
+        Ok(if is_short { u8::from_le_bytes(*self.take()?).into() } else { u32::from_le_bytes(*self.take()?) })
     }
 
     fn protocol(&mut self) -> Result<(), String> {
