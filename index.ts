@@ -19,6 +19,7 @@ import manifest from './package.json' with { type: 'json' }
 export { type Cache, cache } from './lib/cache.js'
 export { type CatalogueFact, type CatalogueModel, catalogue } from './lib/catalogue.js'
 export { Classifier } from './lib/classifier.js'
+export { convert } from './lib/convert.js'
 export { download } from './lib/download.js'
 export { Embedder } from './lib/embedder.js'
 export { ModelError } from './lib/errors.js'
@@ -48,6 +49,8 @@ export type {
   CacheOptions,
   CallEvent,
   ClassifyOptions,
+  Converted,
+  ConvertOptions,
   CountOptions,
   DamagedFile,
   Device,

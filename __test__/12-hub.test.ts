@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads'
 import { cache, download, Embedder, type LoadProgress } from '@x/embed-native'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { COMMIT, type Hub, NAME, read, sha, startHub } from './hub.js'
-import { bits, checkFault, loadTiny, refusal, root, tiny } from './support.js'
+import { bits, checkChild, checkFault, data, loadTiny, refusal, root, tiny } from './support.js'
 
 let hub: Hub
 let endpoint: string
@@ -131,6 +131,48 @@ test('a download is stopped by its signal', async () => {
   expect((await refusal(download(NAME, { endpoint, cacheDir, signal: AbortSignal.timeout(50) }))).name).toBe(
     'TimeoutError',
   )
+})
+
+test('what a hub holds as pickles only becomes safetensors in the cache, once', async () => {
+  const pickled = await startHub({ folder: data('broken-models/pickle-only') })
+  try {
+    const options = { endpoint: pickled.endpoint, cacheDir, dtype: 'f32' } as const
+    const embedder = await Embedder.load(NAME, options)
+    const expected = await (await Embedder.load(data('broken-models/ok-base'), { dtype: 'f32' })).embed('red fox')
+    expect(bits(await embedder.embed('red fox'))).toBe(bits(expected))
+    expect(pickled.asked.some((url) => url.endsWith('pytorch_model.bin'))).toBe(true)
+    pickled.asked = []
+    await Embedder.load(NAME, options)
+    await Embedder.load(NAME, { cacheDir, offline: true })
+    expect(pickled.asked.filter((url) => !url.startsWith('/api/'))).toEqual([])
+    expect(await cache.verify(NAME, { cacheDir })).toEqual([])
+    const [model] = await cache.list({ cacheDir })
+    const made = join(model!.revisions[0]!.folder, 'model.safetensors')
+    writeFileSync(made, 'damaged')
+    expect(await cache.verify(NAME, { cacheDir })).toHaveLength(1)
+    expect(bits(await (await Embedder.load(NAME, options)).embed('red fox'))).toBe(bits(expected))
+  } finally {
+    pickled.close()
+  }
+})
+
+test('a certificate of an unknown authority is refused, and taken where the authority is named', async () => {
+  const secure = await startHub({ secure: true })
+  try {
+    const options = { endpoint: secure.endpoint, cacheDir }
+    const error = await checkFault(download(NAME, options), 'ERR_NETWORK')
+    expect(error.message).toMatch(/certificate/i)
+    for (const name of ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE']) {
+      const script = `
+        import { download } from '@x/embed-native'
+        const { revision } = await download('${NAME}', ${JSON.stringify({ ...options, cacheDir: join(cacheDir, name) })})
+        console.log(revision)`
+      const others = { REQUESTS_CA_BUNDLE: '', CURL_CA_BUNDLE: '', SSL_CERT_FILE: '', NODE_EXTRA_CA_CERTS: '' }
+      await checkChild(script, COMMIT, { ...others, [name]: data('tls', 'authority.pem') })
+    }
+  } finally {
+    secure.close()
+  }
 })
 
 test('the cache is listed, verified, pruned and emptied', async () => {

@@ -22,7 +22,19 @@ import { bits, loadTiny, root, tiny } from './support.js'
 
 const PROGRAM = join(root, 'dist', 'cli.cjs')
 const MODEL = ['--model', tiny('bert-mean'), '--dtype', 'f32']
-const COMMANDS = ['embed', 'rerank', 'search', 'models', 'info', 'download', 'cache', 'presets', 'bench', 'doctor']
+const COMMANDS = [
+  'embed',
+  'rerank',
+  'search',
+  'models',
+  'info',
+  'download',
+  'cache',
+  'convert',
+  'presets',
+  'bench',
+  'doctor',
+]
 const TEXTS = ['red fox', 'blue whale', 'Füchse 🦊']
 
 let folder: string
@@ -144,7 +156,7 @@ describe('what is typed wrong ends with code 2 and names the nearest', () => {
     [['embed', '--constructor'], /unknown option --constructor\n/],
     [['embed', '-x'], /unknown option -x/],
     [['embed', '--model'], /--model needs a value/],
-    [['embed', '--to', 'np'], /--to must be jsonl, f32, npy; got "np"; did you mean npy\?/],
+    [['embed', '--to', 'np'], /--to must be jsonl, f32, npy; got "np"\n/],
     [['embed', '--threads', 'two'], /--threads must be a whole number, from 1 to 1024; got "two"/],
     [['embed', '--threads=0'], /from 1 to 1024/],
     [['doctor', '--json=yes'], /--json takes no value/],
@@ -154,6 +166,12 @@ describe('what is typed wrong ends with code 2 and names the nearest', () => {
     [['cache', 'veryfy'], /unknown tool veryfy; did you mean verify\?/],
     [['cache', 'list', 'org/x'], /cache list takes no model/],
     [['cache', 'remove'], /needs a model/],
+    [['embed', '--dtype', 'f16'], /--dtype must be auto, f32, bf16, int8; got "f16"\n/],
+    [['embed', '--prompt', 'qury', ...MODEL], /has no prompt named qury; it has none: leave --prompt out/],
+    [['convert', 'x', '--dtype', 'int8'], /--dtype needs --output/],
+    [['convert', 'x', '--small-tables'], /goes with --dtype int8/],
+    [['bench', tiny('bert-mean'), '--seconds', '1', '--texts', '/dev/null'], /\/dev\/null holds no texts/],
+    [['info', '--task', 'sparse'], /a model for sparse has to be named/],
   ] as const)('%j', async ([words, message]) => {
     const { code, text, errors } = await run([...words])
     expect({ code, text }).toEqual({ code: 2, text: '' })
@@ -228,6 +246,47 @@ describe('embed', () => {
     )
     expect(file.subarray(128).equals(raw)).toBe(true)
     expect((await good(['embed', '--to', 'npy', ...MODEL], { input })).output.equals(file)).toBe(true)
+    expect((await good(['embed', '-o', '-', '--to', 'npy', ...MODEL], { input })).output.equals(file)).toBe(true)
+    expect(existsSync(join(folder, '-'))).toBe(false)
+    await good(['embed', '-o', 'UPPER.NPY', ...MODEL], { input })
+    expect(readFileSync(join(folder, 'UPPER.NPY')).equals(file)).toBe(true)
+  })
+
+  test('a byte order mark is no part of a text', async () => {
+    const files = TEXTS.map((text, index) => put(`mark-${index}.md`, `\uFEFF${text}`))
+    const { text } = await good(['embed', '--input', 'files', ...files, ...MODEL])
+    expect(embeddings(text)).toEqual(await expected())
+    const piped = await good(['embed', '--input', 'files', '-', ...MODEL], { input: `\uFEFF${TEXTS[0]}` })
+    expect(embeddings(piped.text)).toEqual((await expected()).slice(0, 1))
+  })
+
+  test('texts that are cut are counted on stderr', async () => {
+    const input = `red fox\n${'fox '.repeat(2000)}\nblue whale\n${'fox '.repeat(3000)}`
+    const { code, errors } = await run(['embed', ...MODEL], { input })
+    expect([code, errors]).toEqual([
+      0,
+      expect.stringMatching(/^2 texts were cut to \d+ tokens; --on-overflow chunk.*\n$/),
+    ])
+    expect((await good(['embed', '--on-overflow', 'chunk', ...MODEL], { input })).text.split('\n')).toHaveLength(5)
+    const words = ['rerank', '-q', 'fox', '--model', tiny('rerank-bert')]
+    expect((await run(words, { input })).errors).toMatch(/^2 texts were cut to \d+ tokens; their ends were not read\n$/)
+  })
+
+  test('what a killed process left beside its file is removed, what a living one writes is not', async () => {
+    const gone = spawn(process.execPath, ['-e', ''])
+    await new Promise((resolve) => gone.on('close', resolve))
+    const [left, living] = [put(`kept.f32.${gone.pid}.part`, 'x'), put(`kept.f32.${process.pid}.part`, 'x')]
+    await good(['embed', '-o', 'kept.f32', ...MODEL], { input: 'a' })
+    expect([existsSync(left), existsSync(living)]).toEqual([false, true])
+    rmSync(living)
+  })
+
+  test('a place that cannot be written is named as it was typed', async () => {
+    const { code, errors } = await run(['embed', '-o', 'none/out.npy', ...MODEL], { input: 'a' })
+    expect([code, errors]).toEqual([
+      1,
+      expect.stringMatching(/: none\/out\.npy cannot be written: no such file.*\[ENOENT\]/),
+    ])
   })
 
   test('options of the call reach it', async () => {
@@ -310,6 +369,26 @@ describe('search', () => {
     expect(await json<unknown[]>([...words, ...MODEL])).toHaveLength(1)
   })
 
+  test('the end of a long paragraph is found, files that are no text are not read', async () => {
+    mkdirSync(join(folder, 'long'))
+    put('long/one.md', `${'The whale sings. '.repeat(300)}The red fox sleeps in the snow.`)
+    put('long/binary.txt', Buffer.from('red fox\0 sleeps in the snow'))
+    put('long/mark.md', '\uFEFFThe mark is gone.')
+    const words = ['search', 'long', 'The red fox sleeps in the snow.', '--json', '-n', '50', ...MODEL]
+    const { code, text, errors } = await run(words)
+    expect([code, errors]).toEqual([0, '1 files are passed over: they hold zero bytes, so they are no text\n'])
+    const hits = JSON.parse(text) as { file: string; text: string }[]
+    expect(hits.some(({ text }) => text.endsWith('sleeps in the snow.'))).toBe(true)
+    expect(Math.max(...hits.map(({ text }) => text.length))).toBeLessThanOrEqual(800)
+    expect(hits.find(({ file }) => file === 'mark.md')?.text).toBe('The mark is gone.')
+    expect(
+      hits
+        .filter(({ file }) => file === 'one.md')
+        .map(({ text }) => text)
+        .join(''),
+    ).toHaveLength(300 * 17 + 31)
+  })
+
   test('a folder without texts is said', async () => {
     const { code, errors } = await run(['search', 'notes', 'fox', '--ext', 'xyz', ...MODEL])
     expect([code, errors]).toEqual([2, expect.stringContaining('holds no text in files of xyz')])
@@ -334,7 +413,7 @@ describe('models from a hub', () => {
     expect((await good(['download', NAME, '--offline', ...cacheDir()])).text.trim()).toBe(brought.folder)
     expect((await good(['cache', 'list', ...cacheDir()])).text).toMatch(/org\/tiny +\d+\.\d kB +0123456789ab +main/)
     expect(await json(['models', '--json', ...cacheDir()])).toMatchObject([
-      { name: NAME, use: 'embed', architecture: 'bert', dims: 48, folder: brought.folder },
+      { name: NAME, use: ['embed'], architecture: 'bert', dims: 48, folder: brought.folder },
     ])
     expect((await good(['cache', 'verify', ...cacheDir()])).text).toBe('all files are right\n')
     put(`cache/models--org--tiny/blobs/${sha(read('model.safetensors'))}`, 'other')
@@ -342,6 +421,11 @@ describe('models from a hub', () => {
     expect(damaged.code).toBe(1)
     expect(JSON.parse(damaged.text)).toMatchObject([{ name: NAME }])
     expect((await json<{ freed: number }>(['cache', 'remove', NAME, '--json', ...cacheDir()])).freed).toBeGreaterThan(0)
+    const again = await run(['cache', 'remove', NAME, ...cacheDir()])
+    expect([again.code, again.errors]).toEqual([
+      1,
+      expect.stringMatching(/is not in the cache.*\[ERR_MODEL_NOT_FOUND\]/),
+    ])
     expect(await json(['cache', 'size', '--json', ...cacheDir()])).toEqual({ folder: join(folder, 'cache'), size: 0 })
     expect(await json(['cache', 'prune', '--json', ...cacheDir()])).toEqual({ freed: 0 })
   })
@@ -359,14 +443,28 @@ test('info, presets, models of a folder, bench', async () => {
   const folder = tiny('bert-mean')
   expect(await json(['info', folder, '--json'])).toMatchObject({ model: folder, dims: 48, architecture: 'bert' })
   expect((await good(['info', folder])).text).toMatch(/^dims +48$/m)
-  expect(await json(['info', tiny('rerank-bert'), '--rerank', '--json'])).toMatchObject({ dims: 1 })
+  expect(await json(['info', tiny('rerank-bert'), '--task', 'rerank', '--json'])).toMatchObject({ dims: 1 })
   expect((await json<{ preset: string }[]>(['presets', '--json'])).map(({ preset }) => preset)).toEqual([
     'default',
     'performance',
   ])
   expect((await good(['presets'])).text).toMatch(/^maxLength +512 +4096$/m)
-  const models = await json<{ name: string; use: string }[]>(['models', join(tiny('bert-mean'), '..'), '--json'])
-  expect(models).toContainEqual(expect.objectContaining({ name: 'rerank-bert', use: 'rerank' }))
+  for (const [name, task] of [
+    ['splade-bert-own', 'sparse'],
+    ['late-pylate', 'late'],
+    ['albert-labels', 'classify'],
+  ] as const) {
+    expect(await json(['info', tiny(name), '--task', task, '--json'])).toMatchObject({ model: tiny(name) })
+  }
+  const models = await json<{ name: string; use: string[] }[]>(['models', join(tiny('bert-mean'), '..'), '--json'])
+  expect(models).toContainEqual(expect.objectContaining({ name: 'rerank-bert', use: ['rerank'] }))
+  for (const [name, task] of [
+    ['splade-distilbert', 'sparse'],
+    ['late-pylate', 'late'],
+    ['rerank-qwen3-small', 'rerank'],
+  ] as const) {
+    expect(models).toContainEqual(expect.objectContaining({ name, use: expect.arrayContaining([task]) }))
+  }
   const { workloads } = await json<{ workloads: { texts: number; tokensPerSecond: number }[] }>([
     ...['bench', folder, '--seconds', '1', '--json', '--texts', put('own.txt', 'a\nb\n')],
   ])

@@ -41,6 +41,7 @@ test('the exports are these', () => {
     'cache',
     'calibrate',
     'catalogue',
+    'convert',
     'download',
     'kernels',
     'machine',

@@ -35,9 +35,14 @@ export async function* items(
     if (file === STDIN && process.stdin.isTTY) process.stderr.write('texts from the keyboard; Ctrl-D ends them\n')
     const kind = input ?? (/\.(jsonl|ndjson)$/i.test(file) ? 'jsonl' : 'lines')
     if (kind === 'files')
-      yield { text: file === STDIN ? await all(process.stdin) : await readFile(file, 'utf8'), id: file }
+      yield { text: withoutMark(file === STDIN ? await all(process.stdin) : await readFile(file, 'utf8')), id: file }
     else yield* lines(file, kind === 'jsonl' ? field : undefined)
   }
+}
+
+/** A byte order mark is no part of a text. */
+export function withoutMark(text: string): string {
+  return text.replace(/^\uFEFF/, '')
 }
 
 async function* lines(file: string, field: string | undefined): AsyncGenerator<Item> {
@@ -45,8 +50,7 @@ async function* lines(file: string, field: string | undefined): AsyncGenerator<I
   let number = 0
   for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) {
     number++
-    // A byte order mark is no part of the first text.
-    const text = number === 1 ? line.replace(/^\uFEFF/, '') : line
+    const text = number === 1 ? withoutMark(line) : line
     if (text.trim() === '') continue
     yield field === undefined ? { text } : parsed(text, field, `${file === STDIN ? 'stdin' : file}:${number}`)
   }

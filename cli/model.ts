@@ -1,6 +1,17 @@
 /** The options by which commands load a model, and loading it with a bar while it is downloaded. */
-import { Embedder, type LoadOptions, type LoadProgress, Reranker } from '@x/embed-native'
+import {
+  Classifier,
+  Embedder,
+  type LoadOptions,
+  type LoadProgress,
+  type ModelInfo,
+  MultiVectorEmbedder,
+  Reranker,
+  SparseEmbedder,
+  type Task,
+} from '@x/embed-native'
 
+import { UsageError } from './command.js'
 import type { Values } from './options.js'
 import { bytes, type Screen } from './screen.js'
 
@@ -62,6 +73,24 @@ export async function loadEmbedder(typed: Model, screen: Screen, signal: AbortSi
 export async function loadReranker(typed: Model, screen: Screen, signal: AbortSignal): Promise<Reranker> {
   const { stop, ...options } = toLoadOptions(typed, screen, signal)
   return Reranker.load(typed.model ?? DEFAULT_RERANKER, options).finally(stop)
+}
+
+/** What a model can be loaded for. */
+export const TASKS = ['embed', 'rerank', 'classify', 'sparse', 'late'] as const satisfies readonly Task[]
+
+/** Loads a model for a task, to look at it. */
+export async function loadFor(
+  task: Task,
+  typed: Model,
+  screen: Screen,
+  signal: AbortSignal,
+): Promise<{ readonly info: ModelInfo }> {
+  if (task === 'embed') return loadEmbedder(typed, screen, signal)
+  if (task === 'rerank') return loadReranker(typed, screen, signal)
+  if (typed.model === undefined) throw new UsageError(`a model for ${task} has to be named`)
+  const { stop, ...options } = toLoadOptions(typed, screen, signal)
+  const kind = { classify: Classifier, sparse: SparseEmbedder, late: MultiVectorEmbedder }[task]
+  return kind.load(typed.model, options).finally(stop)
 }
 
 /** Small, and good for English. */

@@ -63,7 +63,7 @@ function value(name: string, typed: string | undefined, option: Option): string 
   if (typed === undefined || typed === '') throw new UsageError(`${name} needs a value: ${name} <${shown(option)}>`)
   if (option.kind === 'number') return number(name, typed, option.range ?? [0, Number.MAX_SAFE_INTEGER])
   if (option.choices && !option.choices.includes(typed)) {
-    throw new UsageError(`${name} must be ${option.choices.join(', ')}; got "${typed}"${meant(typed, option.choices)}`)
+    throw new UsageError(`${name} must be ${option.choices.join(', ')}; got "${typed}"`)
   }
   return typed
 }
@@ -81,11 +81,14 @@ function unknown(name: string, known: readonly string[]): UsageError {
 
 /** `; did you mean --model?` where something is near. */
 export function meant(typed: string, known: readonly string[], dashes = ''): string {
-  const near = known
-    .map((word) => ({ word, far: distance(typed.toLowerCase(), word) }))
-    .sort((a, b) => a.far - b.far)[0]
-  // As many changes as letters make anything of anything.
-  const close = near && near.far < typed.length && near.far <= Math.max(2, Math.floor(near.word.length / 3))
+  const all = known.map((word) => ({ word, far: distance(typed.toLowerCase(), word) })).sort((a, b) => a.far - b.far)
+  const [near, next] = all
+  // As many changes as letters make anything of anything, and of two that are as near neither is meant.
+  const close =
+    near &&
+    near.far !== next?.far &&
+    near.far < typed.length &&
+    near.far <= Math.max(2, Math.floor(near.word.length / 3))
   return close ? `; did you mean ${dashes}${near.word}?` : ''
 }
 

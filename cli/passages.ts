@@ -2,6 +2,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 
+import { withoutMark } from './input.js'
+
 /** A piece of a file. */
 export interface Passage {
   /** From the folder that was searched. */
@@ -33,20 +35,23 @@ export async function textFiles(folder: string, extensions: readonly string[]): 
   return found
 }
 
-/** The passages of a file. */
-export async function passagesOf(path: string, folder: string): Promise<Passage[]> {
+/** The passages of a file; null for one that is not text, whatever its name says. */
+export async function passagesOf(path: string, folder: string): Promise<Passage[] | null> {
   const file = relative(folder, path) || path
-  return cut(await readFile(path, 'utf8')).map((passage) => ({ file, ...passage }))
+  const bytes = await readFile(path)
+  if (bytes.includes(0)) return null
+  return cut(withoutMark(bytes.toString('utf8'))).map((passage) => ({ file, ...passage }))
 }
 
-/** Cuts a text at empty lines. Pure. */
+/** Cuts a text at empty lines, and a line that is too long at the ends of its sentences or words. Pure. */
 export function cut(text: string): { line: number; text: string }[] {
   const passages: { line: number; text: string }[] = []
   let open: { line: number; text: string } | undefined
   let ended = false
-  text.split(/\r?\n/).forEach((row, index) => {
+  const rows = text.split(/\r?\n/).flatMap((row, index) => pieces(row).map((piece) => [piece, index] as const))
+  for (const [row, index] of rows) {
     ended ||= row.trim() === ''
-    if (row.trim() === '') return
+    if (row.trim() === '') continue
     // A heading, or a short paragraph, says little without the next one.
     const full = open && open.text.length + row.length > MAX_CHARACTERS
     const whole = open && ended && open.text.length > MAX_CHARACTERS / 4
@@ -55,6 +60,28 @@ export function cut(text: string): { line: number; text: string }[] {
       passages.push(open)
     } else open.text += `${ended ? '\n\n' : '\n'}${row}`
     ended = false
-  })
+  }
   return passages
+}
+
+/** A row, or what it is cut into. */
+function pieces(row: string): string[] {
+  const all: string[] = []
+  let rest = row
+  while (rest.length > MAX_CHARACTERS) {
+    const end = lastEnd(rest.slice(0, MAX_CHARACTERS))
+    all.push(rest.slice(0, end))
+    rest = rest.slice(end)
+  }
+  return [...all, rest]
+}
+
+/** Behind the last sentence, else the last word, of the second half; else at the end, not within a character. */
+function lastEnd(text: string): number {
+  const half = text.length / 2
+  for (const ends of [/[.!?…]\s+|[。！？]/g, /\s+/g]) {
+    const last = [...text.matchAll(ends)].at(-1)
+    if (last && last.index > half) return last.index + last[0].length
+  }
+  return /[\uD800-\uDBFF]$/.test(text) ? text.length - 1 : text.length
 }

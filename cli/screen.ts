@@ -52,6 +52,12 @@ export class Screen {
     process.stderr.write(`${text}\n`)
   }
 
+  /** Says on stderr that texts were read only up to a limit, if any were. */
+  cut(texts: number, tokens: number, remedy: string): void {
+    if (texts === 0) return
+    this.remark(`${texts === 1 ? '1 text was' : `${texts} texts were`} cut to ${tokens} tokens; ${remedy}`)
+  }
+
   /** A bar, where a person looks on; elsewhere one that does nothing. */
   bar(label: string): Bar {
     const options = { format: `${label} {bar} {percentage}% {note}`, clearOnComplete: true, hideCursor: null }

@@ -1,92 +1,12 @@
-/**
- * Vectors on their way out: JSONL, raw little-endian f32, or NumPy's .npy. A file appears whole or not at all: it is written
- * beside itself and renamed.
- */
+/** Vectors on their way out: JSONL, raw little-endian f32, or NumPy's .npy. */
 import { endianness } from 'node:os'
-import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises'
 
 import type { Item } from './input.js'
-import type { Screen } from './screen.js'
+import type { Target } from './target.js'
 
 /** The forms. */
 export const FORMS = ['jsonl', 'f32', 'npy'] as const
 export type Form = (typeof FORMS)[number]
-
-/** Takes bytes in order. `head` replaces the first ones, of the same number, at the end. */
-export interface Target {
-  write(data: string | Uint8Array): Promise<void>
-  end(head?: Uint8Array): Promise<void>
-  /** Leaves nothing behind. */
-  discard(): Promise<void>
-}
-
-/** stdout. */
-export function standardOutput(screen: Screen, headLater: boolean): Target {
-  return passing((data) => screen.write(data), headLater)
-}
-
-/** What passes and cannot be gone back in. Where the head is known only at the end, everything waits in memory. */
-function passing(
-  write: (data: string | Uint8Array) => Promise<unknown>,
-  headLater: boolean,
-  close: () => Promise<void> = async () => {},
-): Target {
-  const kept: (string | Uint8Array)[] = []
-  return {
-    async write(data) {
-      if (headLater) kept.push(data)
-      else await write(data)
-    },
-    async end(head) {
-      if (head) kept[0] = head
-      for (const data of kept) await write(data)
-      await close()
-    },
-    discard: close,
-  }
-}
-
-/** A file, which is replaced; a device or a pipe, which is written to. */
-export async function outputFile(path: string, headLater: boolean): Promise<Target> {
-  const found = await stat(path).catch(() => undefined)
-  if (found === undefined) return replacing(path)
-  if (found.isFile()) return replacing(await realpath(path), found.mode)
-  const file = await open(path, 'w')
-  return passing(
-    (data) => file.writeFile(data),
-    headLater,
-    () => file.close(),
-  )
-}
-
-/** A file that is written beside itself. */
-async function replacing(path: string, mode?: number): Promise<Target> {
-  const part = `${path}.${process.pid}.part`
-  const file: FileHandle = await open(part, 'wx', mode)
-  let at = 0
-  const write = async (data: Uint8Array, position: number): Promise<void> => {
-    for (let done = 0; done < data.length; ) {
-      done += (await file.write(data, done, data.length - done, position + done)).bytesWritten
-    }
-  }
-  return {
-    async write(data) {
-      const bytes = typeof data === 'string' ? Buffer.from(data) : data
-      await write(bytes, at)
-      at += bytes.length
-    },
-    async end(head) {
-      if (head) await write(head, 0)
-      await file.sync()
-      await file.close()
-      await rename(part, path)
-    },
-    async discard() {
-      await file.close().catch(() => {})
-      await rm(part, { force: true })
-    },
-  }
-}
 
 /** Writes vectors, one at a time. */
 export class VectorWriter {

@@ -120,6 +120,8 @@ export interface NativeEngine {
   launch(job: number, launch: string): number
   openRunning(job: number, uid: string): void
   download(job: number, model: string, options: NativeLoadOptions): void
+  /** `wanted` is JSON. */
+  convert(job: number, folder: string, wanted: string): void
   cache(job: number, tool: string, model: string | null, options: NativeHubOptions): void
   embed(job: number, model: NativeModel, texts: string[], options: NativeEmbedOptions): void
   rerank(job: number, model: NativeModel, pairs: NativePairs, options: NativeRerankOptions): void

@@ -1,4 +1,4 @@
-/** What concerns models that come by name, their downloads and their cache. Types only. */
+/** What concerns models that come by name, their downloads, their cache and their conversion. Types only. */
 import type { LoadOptions } from './types.js'
 
 /** Where the cache of named models is. */
@@ -52,6 +52,32 @@ export interface Downloaded {
   readonly folder: string
   /** The commit, if it came from a hub. */
   readonly revision?: string
+}
+
+/** What to make of a model's folder. */
+export interface ConvertOptions {
+  /** A folder that is not there yet, for the whole model. @default safetensors beside the folder's own pickles */
+  output?: string
+  /** The number format of the weights; needs `output`. @default as they are */
+  dtype?: 'f32' | 'bf16' | 'int8'
+  /**
+   * With `'int8'`: tables of embeddings, too, in half the bytes, at some cost in quality. Without it they are bfloat16, as in
+   * a model loaded with `dtype: 'int8'`.
+   * @default false
+   */
+  smallTables?: boolean
+  /** Ends the conversion, of which nothing is left then. */
+  signal?: AbortSignal
+}
+
+/** A folder after its conversion. */
+export interface Converted {
+  /** Where the model is. */
+  readonly folder: string
+  /** The files of weights that were written, with slashes. */
+  readonly written: readonly string[]
+  /** Bytes of all weights in the folder. */
+  readonly bytes: number
 }
 
 /** How far a download is. What was in the cache does not count. */

@@ -52,7 +52,7 @@ export interface LoadOptions extends HubOptions {
    * The number format of the weights and of the multiplies. `f32` repeats the reference implementation to about six digits.
    * `bf16` takes half the memory and is up to twice as fast where the processor multiplies it; `int8` takes less still and is
    * faster on most processors, at some cost in quality (docs/performance.md). `auto` is `bf16` where this processor multiplies
-   * it faster than `f32`, else `f32`: `info.dtype` tells.
+   * it faster than `f32`, else `f32`; `int8` for weights that `convert` made so: `info.dtype` tells.
    * @default 'auto'
    */
   dtype?: 'auto' | 'f32' | 'bf16' | 'f16' | 'int8'

@@ -159,6 +159,7 @@ async function smoke(folder) {
     'endings',
     'stream',
     'memory',
+    'download',
   ]) {
     await command(`bench/${program}`, node, [join('bench', `${program}.mjs`), '--model', folder, '--smoke'])
   }

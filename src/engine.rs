@@ -121,6 +121,16 @@ impl Engine {
         });
     }
 
+    /// Converts the weights of a folder as the JSON `wanted` says; settles with JSON: where it is, what was written.
+    #[napi(catch_unwind)]
+    pub fn convert(&self, job: u32, folder: String, wanted: String) {
+        let (out, ticket) = (self.out.clone(), self.ticket(job));
+        engine::convert(folder, &wanted, ticket, move |converted| {
+            let json = |converted| Either4::D(serde_json::to_string(&converted).unwrap_or_default());
+            out.settle(job, converted.map(json));
+        });
+    }
+
     /// Uses a tool on the cache, of one model or of all; settles with JSON.
     #[napi(catch_unwind)]
     pub fn cache(&self, job: u32, tool: String, model: Option<String>, options: HubOptions) {

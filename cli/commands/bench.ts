@@ -1,7 +1,7 @@
 /** `bench`: how fast a model runs on this machine, in a few seconds. bench/ of the repository measures with more care. */
 import type { Embedder } from '@x/embed-native'
 
-import { command } from '../command.js'
+import { command, UsageError } from '../command.js'
 import { type inputOptions, items } from '../input.js'
 import { json, loadEmbedder, modelOptions } from '../model.js'
 
@@ -66,6 +66,7 @@ async function workloads(file: string | undefined): Promise<[string, string[]][]
   if (file === undefined) return all
   const own: string[] = []
   for await (const item of items([file], inputSettings)) own.push(item.text)
+  if (own.length === 0) throw new UsageError(`${file} holds no texts`)
   return [...all, [`${own.length} texts of ${file}`, own]]
 }
 

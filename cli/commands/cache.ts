@@ -37,12 +37,14 @@ const TOOLS: Readonly<Record<string, (work: Work) => Promise<void>>> = {
     if (json) await screen.json(damaged)
     else for (const { name, path, problem } of damaged) await screen.line(`${name}  ${path}: ${problem}`)
     if (damaged.length > 0)
-      throw new Damage(`${damaged.length} files are damaged: load the models again, or remove them`)
+      throw new Trouble('ERR_INTEGRITY', `${damaged.length} files are damaged: load the models again, or remove them`)
     if (!json) await screen.line('all files are right')
   },
   async remove({ model, at, json, screen }) {
     if (model === undefined) throw new UsageError('cache remove needs a model: cache remove <name>')
-    await freed(await tools.remove(model, at), json, screen)
+    const count = await tools.remove(model, at)
+    if (count === 0) throw new Trouble('ERR_MODEL_NOT_FOUND', `${model} is not in the cache; cache list shows what is`)
+    await freed(count, json, screen)
   },
   async prune({ at, json, screen }) {
     await freed(await tools.prune(at), json, screen)
@@ -55,8 +57,13 @@ const TOOLS: Readonly<Record<string, (work: Work) => Promise<void>>> = {
 }
 
 /** Makes the exit code 1, with a message and without a stack. */
-class Damage extends Error {
-  readonly code = 'ERR_INTEGRITY'
+class Trouble extends Error {
+  readonly code: string
+
+  constructor(code: string, message: string) {
+    super(message)
+    this.code = code
+  }
 }
 
 async function freed(count: number, json: boolean, screen: Screen): Promise<void> {

@@ -1,16 +1,17 @@
 /** `embed`: texts in, vectors out, in bounded memory. */
 import type { Embedder, EmbedStreamOptions } from '@x/embed-native'
 
-import { command } from '../command.js'
+import { command, UsageError } from '../command.js'
 import { type Item, inputOptions, items } from '../input.js'
 import { loadEmbedder, modelOptions } from '../model.js'
-import type { Values } from '../options.js'
-import { FORMS, type Form, outputFile, standardOutput, VectorWriter } from '../vectors.js'
+import { meant, type Values } from '../options.js'
+import { outputFile, standardOutput } from '../target.js'
+import { FORMS, type Form, VectorWriter } from '../vectors.js'
 
 const options = {
   ...modelOptions,
   ...inputOptions,
-  output: { kind: 'text', short: 'o', value: 'file', about: 'write there (stdout)' },
+  output: { kind: 'text', short: 'o', value: 'file', about: 'write there (-, stdout)' },
   to: {
     kind: 'choice',
     choices: FORMS,
@@ -20,7 +21,11 @@ const options = {
   purpose: { kind: 'choice', choices: ['query', 'document'], about: "put the model's prompt for it before each text" },
   prompt: { kind: 'text', value: 'name', about: "one of the model's prompts" },
   dimensions: { kind: 'number', range: [1, 1 << 20], about: 'keep the first n numbers (Matryoshka)' },
-  'on-overflow': { kind: 'choice', choices: ['truncate', 'error'], about: 'what to do with texts that are too long' },
+  'on-overflow': {
+    kind: 'choice',
+    choices: ['truncate', 'error', 'chunk'],
+    about: 'cut texts that are too long (and say so), end, or embed all of them in windows',
+  },
 } as const
 
 export const embed = command({
@@ -36,11 +41,15 @@ export const embed = command({
   async run({ operands, options, screen, signal }) {
     const form = formOf(options)
     const embedder = await loadEmbedder(options, screen, signal)
-    const settings = streamOptions(options, signal)
-    const target =
-      options.output === undefined
-        ? standardOutput(screen, form === 'npy')
-        : await outputFile(options.output, form === 'npy')
+    checkPrompt(embedder, options.prompt)
+    let short = 0
+    const onProgress = ({ truncated }: { truncated: readonly number[] }): void => {
+      short += truncated.length
+    }
+    const settings = { ...streamOptions(options, signal), onProgress }
+    const target = await (options.output === undefined || options.output === '-'
+      ? standardOutput(screen, form === 'npy')
+      : outputFile(options.output, form === 'npy'))
     const counter = screen.counter('texts')
     try {
       const dims = options.dimensions ?? embedder.info.dims
@@ -57,6 +66,7 @@ export const embed = command({
     } finally {
       counter.stop()
     }
+    screen.cut(short, embedder.info.maxLength, '--on-overflow chunk embeds all of them')
   },
 })
 
@@ -64,8 +74,15 @@ type Options = Values<typeof options>
 
 function formOf({ to, output }: Options): Form {
   if (to !== undefined) return to
-  if (output?.endsWith('.npy')) return 'npy'
-  return output !== undefined && /\.(f32|bin)$/.test(output) ? 'f32' : 'jsonl'
+  if (output !== undefined && /\.npy$/i.test(output)) return 'npy'
+  return output !== undefined && /\.(f32|bin)$/i.test(output) ? 'f32' : 'jsonl'
+}
+
+function checkPrompt({ info }: Embedder, name: string | undefined): void {
+  if (name === undefined || Object.hasOwn(info.prompts, name)) return
+  const known = Object.keys(info.prompts)
+  const has = known.length > 0 ? `it has ${known.join(', ')}${meant(name, known)}` : 'it has none: leave --prompt out'
+  throw new UsageError(`${info.model} has no prompt named ${name}; ${has}`)
 }
 
 function streamOptions(options: Options, signal: AbortSignal): EmbedStreamOptions<'float32'> {

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cache } from '@x/embed-native'
+import { cache, type Task } from '@x/embed-native'
 
 import { command } from '../command.js'
 import { hubOptions, json } from '../model.js'
@@ -14,7 +14,8 @@ interface Found {
   readonly folder: string
   /** `model_type` of its config.json. */
   readonly architecture: string | null
-  readonly use: 'embed' | 'rerank' | null
+  /** What it can be loaded for. */
+  readonly use: readonly Task[]
   readonly dims: number | null
   /** Of its weights. */
   readonly bytes: number
@@ -36,7 +37,7 @@ export const models = command({
       ['model', 'use', 'architecture', 'dims', 'weights'],
       found.map(({ name, use, architecture, dims, bytes: size }) => [
         name,
-        use ?? '?',
+        use.join(' ') || '?',
         architecture ?? '?',
         dims ?? '?',
         size > 0 ? bytes(size) : 'none',
@@ -72,21 +73,44 @@ async function look(name: string, folder: string): Promise<Found> {
   const config = await readConfig(folder)
   const text = (key: string): string | null => (typeof config[key] === 'string' ? (config[key] as string) : null)
   const number = (key: string): number | null => (typeof config[key] === 'number' ? (config[key] as number) : null)
-  const heads = Array.isArray(config.architectures) ? config.architectures.map(String) : []
-  const use = heads.some((head) => head.endsWith('ForSequenceClassification')) ? 'rerank' : 'embed'
+  const use = text('model_type') === null ? [] : await uses(folder, config)
   return {
     name,
     folder,
     architecture: text('model_type'),
-    use: text('model_type') === null ? null : use,
-    dims: use === 'rerank' ? 1 : (number('hidden_size') ?? number('dim') ?? number('d_model')),
+    use,
+    dims: !embeds(use) ? null : (number('hidden_size') ?? number('dim') ?? number('d_model')),
     bytes: await weights(folder),
   }
 }
 
+function embeds(use: readonly Task[]): boolean {
+  return use.some((task) => task === 'embed' || task === 'late')
+}
+
+/** As far as names of heads, modules and files tell; only a load knows. */
+async function uses(folder: string, config: Record<string, unknown>): Promise<Task[]> {
+  const heads = Array.isArray(config.architectures) ? config.architectures.map(String) : []
+  const modules = JSON.stringify(await readConfig(folder, 'modules.json'))
+  const has = (file: string): boolean => existsSync(join(folder, file))
+  const besides: Task[] = has('modules.json') ? ['embed'] : []
+  if (heads.some((head) => head.endsWith('ForSequenceClassification'))) {
+    const labels = Object.keys(Object(config.id2label)).length || (config.num_labels ?? 2)
+    return [...besides, labels === 1 ? 'rerank' : 'classify']
+  }
+  if (/SpladePooling/.test(modules)) return ['sparse']
+  if (/pylate\.|MultiVectorMask/.test(modules) || heads.includes('HF_ColBERT')) return ['late']
+  if (heads.some((head) => head.endsWith('ForCausalLM')) && besides.length === 0) return ['embed', 'rerank']
+  const layers = [
+    ['sparse_linear', 'sparse'],
+    ['colbert_linear', 'late'],
+  ] as const
+  return ['embed', ...layers.filter(([file]) => has(`${file}.safetensors`)).map(([, task]) => task)]
+}
+
 /** What cannot be read says nothing: the loader says why, when it is asked to. */
-async function readConfig(folder: string): Promise<Record<string, unknown>> {
-  const file = join(folder, 'config.json')
+async function readConfig(folder: string, name = 'config.json'): Promise<Record<string, unknown>> {
+  const file = join(folder, name)
   if (!existsSync(file)) return {}
   try {
     return Object(JSON.parse(await readFile(file, 'utf8'))) as Record<string, unknown>

@@ -24,6 +24,7 @@ export const rerank = command({
     for await (const item of items(operands, options)) documents.push(item)
     const reranker = await loadReranker(options, screen, signal)
     const ranked = await reranker.rerank(query, documents, { topN: top, score, signal })
+    screen.cut(ranked.usage.truncated.length, reranker.info.maxLength, 'their ends were not read')
     for (const { index, score, document } of ranked) {
       const line = { index, id: document.id, score, text: document.text }
       await screen.line(options.json ? JSON.stringify(line) : `${score.toFixed(4)}\t${plain(document.text)}`)

@@ -27,7 +27,13 @@ export const search = command({
     const extensions = ext?.split(',').map((name) => name.trim().replace(/^\./, '').toLowerCase()) ?? TEXT_FILES
     const files = await textFiles(folder, extensions)
     const passages: Passage[] = []
-    for (const file of files) passages.push(...(await passagesOf(file, folder)))
+    let binary = 0
+    for (const file of files) {
+      const found = await passagesOf(file, folder)
+      if (found) passages.push(...found)
+      else binary++
+    }
+    if (binary > 0) screen.remark(`${binary} files are passed over: they hold zero bytes, so they are no text`)
     if (passages.length === 0) throw new UsageError(`${folder} holds no text in files of ${extensions.join(', ')}`)
     const count = reranker === undefined ? top : Math.max(top, CANDIDATES)
     const embedder = await loadEmbedder(options, screen, signal)
@@ -54,7 +60,9 @@ async function nearest(
   const bar = screen.bar('embedding')
   const onProgress = ({ done, total }: { done: number; total: number }): void => bar.update(done, total, 'passages')
   const texts = passages.map(({ text }) => text)
-  const matrix = await embedder.embedDocument(texts, { output: 'matrix', onProgress, signal }).finally(() => bar.stop())
+  // Writing that needs a token a character makes even a short passage too long.
+  const options = { output: 'matrix', onOverflow: 'chunk', onProgress, signal } as const
+  const matrix = await embedder.embedDocument(texts, options).finally(() => bar.stop())
   return topK(await embedder.embedQuery(query, { signal }), matrix, count, { signal })
 }
 

@@ -11,5 +11,5 @@ mod pass;
 mod rows;
 
 pub use device::NativeDevice;
-pub use native::{LoadError, Native};
+pub use native::{LoadError, Native, is_whole};
 pub use rows::Rows;

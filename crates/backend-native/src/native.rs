@@ -2,7 +2,7 @@
 
 use backend::{Backend, Batch, Description, Error};
 use kernels::{Dtype, Kernels, UnknownIsa};
-use nn::{Loaded, Source};
+use nn::{Checkpoint, Loaded, Source, Uses};
 
 use crate::NativeDevice;
 
@@ -29,16 +29,37 @@ pub enum LoadError {
 
 impl Native {
     /// Loads a model for the best kernels of this CPU, or those that `EMBED_NATIVE_ISA` names, in a number format or,
-    /// with none, in the one that those kernels prefer.
+    /// with none, in the one that its files were converted to or those kernels prefer.
     ///
     /// # Errors
     /// Files that are missing, broken or ask for what is not supported; a setting that names no kernel.
     pub fn load(source: &Source, dtype: Option<Dtype>) -> Result<Self, LoadError> {
         let kernels = Kernels::best()?;
-        let (dtype, dtype_reason) = dtype.map_or(kernels.preferred(), |dtype| (dtype, "as asked for"));
+        let (dtype, dtype_reason) = match dtype {
+            Some(dtype) => (dtype, "as asked for"),
+            None if is_whole(source)? => (Dtype::Int8, "as its weights are stored"),
+            None => kernels.preferred(),
+        };
         let device = NativeDevice::new(kernels, dtype);
         Ok(Self { model: Loaded::open(source, device, &models::architectures())?, dtype_reason })
     }
+
+    /// Loads a model and tells how it takes its tensors in a number format.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn uses(source: &Source, dtype: Dtype) -> Result<Uses, LoadError> {
+        let device = NativeDevice::new(Kernels::best()?, dtype);
+        Ok(Loaded::observed(source, device, &models::architectures())?.1)
+    }
+}
+
+/// Whether its weights were converted to whole numbers.
+///
+/// # Errors
+/// Headers that lie.
+pub fn is_whole(source: &Source) -> Result<bool, nn::Error> {
+    Ok(Checkpoint::open(&source.folder)?.is_whole())
 }
 
 impl Backend for Native {

@@ -101,8 +101,8 @@ impl Onnx {
         let device = NativeDevice::new(Kernels::best()?, kernels::Dtype::F32);
         let (tail, tail_hash) = match &source.head {
             HeadSource::Embedding { pooling, dense } => {
-                let (head, hash) = Head::load(pooling.clone(), dense, graph.width, &device)?;
-                (Tail::Head(head), hash)
+                let (head, taken) = Head::load(pooling.clone(), dense, graph.width, &device)?;
+                (Tail::Head(head), taken.hash)
             }
             HeadSource::Classifier { .. } => (Tail::Logits, 0),
             _ => return Err(no_such_head()),

@@ -26,6 +26,9 @@ pub enum Error {
     /// A model that could not be brought from a hub.
     #[error(transparent)]
     Hub(hub::Error),
+    /// Weights that could not be converted.
+    #[error(transparent)]
+    Convert(convert::Error),
     /// A model's files.
     #[error(transparent)]
     Model(#[from] nn::Error),
@@ -208,6 +211,8 @@ impl Error {
         match self {
             Self::NotAFolder { .. } | Self::NotAnAdapter { .. } => "ERR_MODEL_NOT_FOUND",
             Self::Hub(error) => hub_code(error),
+            Self::Convert(convert::Error::Model(error)) => model_code(error),
+            Self::Convert(_) => "ERR_DISK",
             Self::Model(error) | Self::Native(backend_native::LoadError::Model(error)) => model_code(error),
             Self::Kernel(_) | Self::Native(backend_native::LoadError::Kernel(_)) => "ERR_SETTINGS",
             Self::Settings { .. } => "ERR_SETTINGS",
@@ -239,6 +244,15 @@ impl From<hub::Error> for Error {
             hub::Error::Cancelled => Self::Cancelled,
             hub::Error::Threads { source } => Self::Threads { source },
             error => Self::Hub(error),
+        }
+    }
+}
+
+impl From<convert::Error> for Error {
+    fn from(error: convert::Error) -> Self {
+        match error {
+            convert::Error::Cancelled => Self::Cancelled,
+            error => Self::Convert(error),
         }
     }
 }

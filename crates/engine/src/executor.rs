@@ -1,7 +1,7 @@
 //! Which executor runs a model. The one place that knows them by name.
 
 use backend::Backend;
-use backend_native::Native;
+use backend_native::{Native, is_whole};
 use kernels::{Dtype, Kernels};
 use nn::Source;
 
@@ -42,6 +42,7 @@ fn format(options: &LoadOptions) -> Option<Dtype> {
 fn as_multiplied(source: &Source, options: &LoadOptions) -> Result<u64, Error> {
     let dtype = match format(options) {
         Some(dtype) => dtype,
+        None if is_whole(source)? => Dtype::Int8,
         None => Kernels::best()?.preferred().0,
     };
     let whole = as_f32(source, options)?;

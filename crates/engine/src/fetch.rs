@@ -1,5 +1,7 @@
-//! From what a user named to a folder: as it is, or from a hub, on a thread that waits for networks and computes nothing.
+//! From what a user named to a folder: as it is, or from a hub, on a thread that waits for networks and disks. What a hub
+//! holds as a pickle alone becomes safetensors there.
 
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
@@ -113,7 +115,15 @@ fn fetch_one(name: &str, options: &hub::Options, wanted: Wanted, task: &hub::Tas
     let files: Vec<&str> = snapshot.files().collect();
     snapshot.fetch(&wanted::descriptions(&files))?;
     let folder = snapshot.folder();
-    snapshot.fetch(&wanted.weights(&files, &wanted::modules(&folder)))?;
+    let weights = wanted.weights(&files, &wanted::modules(&folder));
+    snapshot.fetch(&weights)?;
+    for pickle in &weights {
+        let Some(target) = wanted::becomes(pickle) else { continue };
+        snapshot.derive(pickle, &target, |from, to| {
+            let mut to = BufWriter::new(to);
+            Ok::<_, Error>(convert::unpickle(from, &mut to, task.flag())?)
+        })?;
+    }
     snapshot.finish()?;
     Ok(Fetched { name: name.into(), folder, revision: Some(snapshot.commit().into()) })
 }

@@ -90,7 +90,7 @@ fn splade(config: &Config) -> Result<Lexicon, Error> {
     }
 }
 
-/// Whether a layer's file lies beside the model. One that is there as a pickle alone is refused: reading it runs code.
+/// Whether a layer's file lies beside the model. One that is there as a pickle alone is refused.
 pub(crate) fn own_file(folder: &Path, file: &'static str, config: &Config) -> Result<bool, Error> {
     if files::exists(&folder.join(file))? {
         return Ok(true);
@@ -98,7 +98,7 @@ pub(crate) fn own_file(folder: &Path, file: &'static str, config: &Config) -> Re
     let pickle = file.replace(".safetensors", ".pt");
     if files::exists(&folder.join(&pickle))? {
         let message = format!(
-            "{pickle} lies beside it, a pickle, which is not read; save its weight and bias as {file} (safetensors.torch.save_file)"
+            "{pickle} lies beside it, a pickle, which is not read as it is: `npx @x/embed-native convert <folder>` makes {file} of it"
         );
         return Err(config.unsupported(message).into());
     }

@@ -7,6 +7,7 @@
 mod cache;
 mod classifier;
 mod contain;
+mod convert;
 mod embedder;
 mod error;
 mod executor;
@@ -43,6 +44,7 @@ mod wanted;
 pub use cache::{CacheTool, use_cache};
 pub use classifier::{Classifier, ClassifyRequest};
 pub use contain::contained;
+pub use convert::{Conversion, Converted, convert};
 pub use embedder::{EmbedSettings, Embedder, PromptChoice, Request};
 pub use error::Error;
 pub use fetch::{Fetched, download, fetch};

@@ -97,18 +97,28 @@ impl Serialize for Task {
 
 /// Reads a folder.
 pub(crate) fn load(folder: &Path, options: &LoadOptions, task: Task) -> Result<Parts, Error> {
-    let mut spec = claims(folder, options, task)?;
-    let tokenizer = tokenizer(&spec)?;
-    if let Purpose::Judge = spec.purpose {
-        let tokens = judge::answers(&tokenizer.tokenizer, &spec.source.config)?;
-        spec.source.head = HeadSource::Answers { tokens };
-    }
+    let (spec, tokenizer) = described(folder, options, task)?;
     let backend = executor::open(&spec.source, options)?;
     check_vocabulary(&spec, &tokenizer.tokenizer)?;
     let max_length = max_length(&spec, &tokenizer.tokenizer, backend.positions(), options)?;
     // A limit that leaves no room for text shows here and not at every call.
     tokenizer.tokenizer.encode("", &Limit::new(max_length))?;
     Ok(Parts { spec, tokenizer, backend, max_length })
+}
+
+/// All of a folder but its weights.
+pub(crate) fn described(
+    folder: &Path,
+    options: &LoadOptions,
+    task: Task,
+) -> Result<(Spec, Arc<SharedTokenizer>), Error> {
+    let mut spec = claims(folder, options, task)?;
+    let tokenizer = tokenizer(&spec)?;
+    if let Purpose::Judge = spec.purpose {
+        let tokens = judge::answers(&tokenizer.tokenizer, &spec.source.config)?;
+        spec.source.head = HeadSource::Answers { tokens };
+    }
+    Ok((spec, tokenizer))
 }
 
 /// A tokenizer takes about so many times the bytes of its file.

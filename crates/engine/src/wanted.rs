@@ -28,8 +28,9 @@ const DESCRIPTIONS: [&str; 8] = [
     "artifact.metadata",
 ];
 
-/// Layers of bge-m3 on tokens, small ones.
-const LAYERS: [&str; 2] = ["sparse_linear.safetensors", "colbert_linear.safetensors"];
+/// Layers of bge-m3 on tokens, small ones, and as which pickles a hub may hold them.
+const LAYERS: [(&str, &str); 2] =
+    [("sparse_linear.safetensors", "sparse_linear.pt"), ("colbert_linear.safetensors", "colbert_linear.pt")];
 
 /// The files that say what else is wanted. Folders of modules begin with a number, as `Module.save` of
 /// sentence-transformers names them.
@@ -77,7 +78,7 @@ impl Wanted {
             );
             wanted.extend(match self {
                 Self::Graph(names) if number == 0 => graph(&inside, names),
-                Self::Adapter => named(&inside, |name| name == "adapter_model.safetensors"),
+                Self::Adapter => first(&inside, &["adapter_model.safetensors", "adapter_model.bin"]),
                 _ => weights(&inside),
             });
         }
@@ -94,7 +95,14 @@ fn inside<'a>(files: &[&'a str], folder: &str) -> Vec<(&'a str, &'a str)> {
     files.iter().filter_map(|path| Some((below(path)?, *path))).collect()
 }
 
-/// One file, else its index and shards; and what stands beside it.
+/// The path of the safetensors that a pickle becomes.
+pub(crate) fn becomes(path: &str) -> Option<String> {
+    let (folder, name) = path.rsplit_once('/').map_or(("", path), |(folder, name)| (folder, name));
+    let target = convert::becomes(name)?;
+    Some(if folder.is_empty() { target.into() } else { format!("{folder}/{target}") })
+}
+
+/// One file, else its index and shards, else a pickle; and what stands beside it.
 fn weights(inside: &[(&str, &str)]) -> Vec<String> {
     let mut found = named(inside, |name| name == "model.safetensors");
     if found.is_empty() {
@@ -103,8 +111,17 @@ fn weights(inside: &[(&str, &str)]) -> Vec<String> {
                 || (name.starts_with("model-") && name.ends_with(".safetensors"))
         });
     }
-    found.extend(named(inside, |name| LAYERS.contains(&name)));
+    if found.is_empty() {
+        found = named(inside, |name| name == "pytorch_model.bin");
+    }
+    found.extend(LAYERS.iter().flat_map(|(file, pickle)| first(inside, &[file, pickle])));
     found
+}
+
+/// The first of some names that is there.
+fn first(inside: &[(&str, &str)], names: &[&str]) -> Vec<String> {
+    let mut found = names.iter().map(|wanted| named(inside, |name| name == *wanted));
+    found.find(|files| !files.is_empty()).unwrap_or_default()
 }
 
 /// A graph and the files beside it that hold its weights (`model.onnx_data`, …).
@@ -170,6 +187,18 @@ mod tests {
         let files =
             ["artifact.metadata", "colbert_linear.pt", "model.safetensors", "sparse_linear.safetensors"];
         assert_eq!(descriptions(&files), &files[..1]);
-        assert_eq!(Wanted::Model.weights(&files, &[String::new()])[1..], ["model.safetensors", files[3]]);
+        let weights = Wanted::Model.weights(&files, &[String::new()]);
+        assert_eq!(weights[1..], ["model.safetensors", files[3], "colbert_linear.pt"]);
+    }
+
+    #[test]
+    fn pickles_are_wanted_where_there_is_nothing_else() {
+        let files = ["2_Dense/pytorch_model.bin", "config.json", "pytorch_model.bin"];
+        let wanted = Wanted::Model.weights(&files, &["".into(), "2_Dense".into()]);
+        assert_eq!(wanted[1..], ["pytorch_model.bin", "2_Dense/pytorch_model.bin"]);
+        assert_eq!(becomes(&wanted[2]).as_deref(), Some("2_Dense/model.safetensors"));
+        assert_eq!(becomes("config.json"), None);
+        let adapter = Wanted::Adapter.weights(&["adapter_model.bin"], &[String::new()]);
+        assert_eq!(becomes(&adapter[0]).as_deref(), Some("adapter_model.safetensors"));
     }
 }

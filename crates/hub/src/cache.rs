@@ -8,6 +8,7 @@
 //! | `refs/<revision>` | the commit of a branch or a tag |
 //! | `trees/<commit>.json` | the listing of a commit |
 //! | `.verified/<digest>` | ours: size and time of a blob whose bytes were checked |
+//! | `.made/<digest>` | ours: digest and size of what was made of that blob |
 //!
 //! A blob that we did not check ourselves is hashed once before it is used.
 
@@ -161,6 +162,22 @@ impl Cache {
             // Without the note it is hashed once more.
             let _ = replace(&self.root.join(".verified").join(digest.as_str()), stamp(&metadata).as_bytes());
         }
+    }
+
+    /// What was made of the file of a digest.
+    pub(crate) fn made_of(&self, digest: &Digest) -> Option<Entry> {
+        let note = String::from_utf8(read_small(&self.made(digest))?).ok()?;
+        let (made, size) = note.split_once(' ')?;
+        Some(Entry::of(size.parse().ok()?, Digest::parse(made)?.as_str()))
+    }
+
+    /// Notes what was made of the file of a digest.
+    pub(crate) fn note_made(&self, of: &Digest, made: &Digest, size: u64) -> Result<(), Error> {
+        replace(&self.made(of), format!("{made} {size}").as_bytes())
+    }
+
+    fn made(&self, digest: &Digest) -> PathBuf {
+        self.root.join(".made").join(digest.as_str())
     }
 
     /// Shows a blob in a snapshot.

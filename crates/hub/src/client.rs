@@ -255,3 +255,25 @@ fn read_certificates(path: &std::path::Path) -> Result<Vec<Certificate<'static>>
     }
     if found.is_empty() { Err(invalid("holds no certificate in PEM".into())) } else { Ok(found) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leads_from_a_secure_address_to_an_open_one() {
+        let from = |text: &str| Address::parse(text).unwrap();
+        let mut headers = HeaderMap::new();
+        for (start, target, goes) in [
+            ("https://h/a", "http://h/a", false),
+            ("https://h/a", "//h/b", true),
+            ("https://h/a", "https://other/b", true),
+            ("http://h/a", "http://h/b", true),
+            ("http://h/a", "ftp://h/b", false),
+        ] {
+            headers.insert("location", target.parse().unwrap());
+            let followed = followed(&from(start), &headers);
+            assert_eq!(followed.is_ok(), goes, "{start} to {target}: {:?}", followed.err());
+        }
+    }
+}

@@ -21,6 +21,11 @@ impl Digest {
         known.then_some(Self(bare))
     }
 
+    /// The SHA-256 of what a reader holds.
+    pub(crate) fn sha256(reader: &mut impl Read) -> std::io::Result<Self> {
+        Self("0".repeat(64)).of_reader(0, reader)
+    }
+
     /// Its digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -64,6 +64,7 @@ impl Download<'_> {
             partial.restart()?;
         }
         filled?;
+        self.meter.task().check()?;
         let published = partial.publish(&blob);
         // Under a lock that lies another process may have taken our file for a leftover, once it had its own.
         match published {
@@ -90,7 +91,7 @@ impl Download<'_> {
             }
             if let Err(error) = pulled {
                 tries.again(error)?;
-            } else if let Err(message) = partial.check() {
+            } else if let Some(message) = partial.check()? {
                 wrong += 1;
                 self.restart(partial)?;
                 if wrong == WRONG_TWICE {
@@ -153,10 +154,10 @@ impl Download<'_> {
     /// Reads a body to its end, or to the size that the file has.
     fn take(&self, partial: &mut Partial, answer: Answer) -> Result<(), Error> {
         let Answer { mut body, from, .. } = answer;
-        let mut buffer = vec![0; 1 << 18];
         let (mut since, mut at) = (Instant::now(), partial.length());
         while partial.length() < self.entry.size {
             self.meter.task().check()?;
+            let mut buffer = partial.buffer();
             let most =
                 usize::try_from(self.entry.size - partial.length()).unwrap_or(usize::MAX).min(buffer.len());
             match body.read(&mut buffer[..most]) {
@@ -164,7 +165,9 @@ impl Download<'_> {
                     return Err(Error::Network { url: from.shown(), message: self.short(partial.length()) });
                 }
                 Ok(count) => {
-                    partial.push(&buffer[..count])?;
+                    // Who waited may have gone while this came.
+                    self.meter.task().check()?;
+                    partial.push(buffer, count)?;
                     self.moved(count as i64, partial.length());
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -22,18 +22,22 @@
 //! | `address.rs`, `client.rs`, `tries.rs` | addresses, questions to a hub, trying again |
 //! | `huggingface.rs`, `modelscope.rs` | how each hub lists and gives files |
 //! | `listing.rs`, `digest.rs` | what a commit's files are |
+//! | `hashing.rs` | the digest of what is being written, beside the writing |
 //! | `cache.rs`, `disk.rs`, `lock.rs`, `unique.rs` | the cache's layout, files that appear whole |
 //! | `partial.rs`, `download.rs`, `snapshot.rs` | a file on its way, one file, all files |
+//! | `derive.rs` | a file made of one of the hub's |
 //! | `task.rs` | who waits: progress and cancelling |
 //! | `tools.rs` | list, verify, remove, size, prune |
 
 mod address;
 mod cache;
 mod client;
+mod derive;
 mod digest;
 mod disk;
 mod download;
 mod error;
+mod hashing;
 mod huggingface;
 mod listing;
 mod lock;

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::digest::Hasher;
 use crate::disk::{create_unique, discard, make_folder};
+use crate::hashing::Hashing;
 use crate::{Digest, Error};
 
 /// The end of the names of files on their way, as Python's huggingface_hub has it.
@@ -16,7 +16,7 @@ pub(crate) struct Partial {
     path: PathBuf,
     file: File,
     digest: Digest,
-    hasher: Hasher,
+    hashing: Hashing,
     size: u64,
     length: u64,
     /// Kept for the next try when dropped.
@@ -29,8 +29,8 @@ impl Partial {
     pub(crate) fn begin(blobs: &Path, digest: &Digest, size: u64) -> Result<Self, Error> {
         make_folder(blobs)?;
         let (path, file) = create_unique(blobs, digest.as_str(), INCOMPLETE)?;
-        let hasher = digest.hasher(size);
-        let mut partial = Self { path, file, digest: digest.clone(), hasher, size, length: 0, keep: true };
+        let hashing = Hashing::begin(digest, size, &file);
+        let mut partial = Self { path, file, digest: digest.clone(), hashing, size, length: 0, keep: true };
         if let Some(longest) =
             left_over(blobs, digest, &partial.path).into_iter().max_by_key(|(_, length)| *length)
         {
@@ -41,15 +41,20 @@ impl Partial {
 
     fn adopt(&mut self, path: &Path) -> Result<(), Error> {
         let Ok(mut from) = File::open(path) else { return Ok(()) };
-        let mut buffer = vec![0; 1 << 18];
-        // What cannot be read is fetched.
-        while let Ok(count @ 1..) = from.read(&mut buffer) {
+        loop {
+            let mut buffer = self.buffer();
+            // What cannot be read is fetched.
+            let Ok(count @ 1..) = from.read(&mut buffer) else { return Ok(()) };
             if self.length + count as u64 > self.size {
                 return self.restart();
             }
-            self.push(&buffer[..count])?;
+            self.push(buffer, count)?;
         }
-        Ok(())
+    }
+
+    /// Room for the next bytes.
+    pub(crate) fn buffer(&mut self) -> Vec<u8> {
+        self.hashing.buffer()
     }
 
     /// Bytes that are there.
@@ -57,17 +62,17 @@ impl Partial {
         self.length
     }
 
-    /// The next bytes.
+    /// The next bytes: the first ones of a buffer.
     ///
     /// # Errors
     /// The disk's; the file is not kept then, as it may have filled the disk.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if let Err(error) = self.file.write_all(bytes) {
+    pub(crate) fn push(&mut self, buffer: Vec<u8>, count: usize) -> Result<(), Error> {
+        if let Err(error) = self.file.write_all(&buffer[..count]) {
             self.keep = false;
             return Err(Error::disk(&self.path, "cannot be written")(error));
         }
-        self.hasher.update(bytes);
-        self.length += bytes.len() as u64;
+        self.hashing.update(buffer, count);
+        self.length += count as u64;
         Ok(())
     }
 
@@ -75,22 +80,25 @@ impl Partial {
     pub(crate) fn restart(&mut self) -> Result<(), Error> {
         let emptied = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
         emptied.map_err(Error::disk(&self.path, "cannot be emptied"))?;
-        self.hasher = self.digest.hasher(self.size);
+        self.hashing = Hashing::begin(&self.digest, self.size, &self.file);
         self.length = 0;
         Ok(())
     }
 
-    /// The digest of the bytes, if they are as many as they should be.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// What is wrong with the bytes, if anything; nothing can follow them.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn check(&mut self) -> Result<Option<String>, Error> {
         if self.length != self.size {
-            return Err(format!("expected {} bytes, got {}", self.size, self.length));
+            return Ok(Some(format!("expected {} bytes, got {}", self.size, self.length)));
         }
-        let found = self.hasher.clone().finish();
-        if found == self.digest {
-            Ok(())
-        } else {
-            Err(format!("expected bytes of digest {}, got {found}", self.digest))
-        }
+        let found = self.hashing.finish().map_err(|error| {
+            self.keep = false;
+            Error::disk(&self.path, "cannot be written to the disk")(error)
+        })?;
+        let right = found == self.digest;
+        Ok((!right).then(|| format!("expected bytes of digest {}, got {found}", self.digest)))
     }
 
     /// Puts the checked file in its place.

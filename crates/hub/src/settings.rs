@@ -109,7 +109,8 @@ pub struct Settings {
     pub(crate) source: Source,
     pub(crate) endpoint: Address,
     pub(crate) token: Option<Token>,
-    pub(crate) links: bool,
+    /// Whether snapshots hold links to blobs, and not the files themselves.
+    pub links: bool,
     pub(crate) proxies: Proxies,
     pub(crate) certificates: Certificates,
 }

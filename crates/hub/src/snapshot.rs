@@ -20,13 +20,13 @@ const CONNECTIONS: usize = 4;
 pub struct Snapshot {
     model: ModelName,
     settings: Settings,
-    cache: Cache,
-    listing: Listing,
+    pub(crate) cache: Cache,
+    pub(crate) listing: Listing,
     /// None: nothing may be asked.
     client: Option<Client>,
     /// Why the hub is not asked, if it was tried.
     unreachable: Mutex<Option<Error>>,
-    meter: Meter,
+    pub(crate) meter: Meter,
 }
 
 impl Snapshot {

@@ -46,6 +46,11 @@ impl Task {
         Self::new(Arc::default(), |_| {})
     }
 
+    /// Set when nobody waits any more.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.cancelled
+    }
+
     /// Ends a cancelled task.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.cancelled.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }

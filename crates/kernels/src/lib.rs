@@ -34,7 +34,7 @@ pub use op::attention::{Attention, DistanceBias, Mask, Scratch};
 pub use op::norm::Norm;
 pub use op::positions::Positions;
 pub use op::rope::{HeadColumns, RopeArgs, RopeStyle};
-pub use pack::Packed;
+pub use pack::{Packed, whole_weights};
 pub use priority::step_back;
 pub use team::Team;
 pub use unknown::UnknownIsa;

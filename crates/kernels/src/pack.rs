@@ -149,8 +149,7 @@ impl Scales {
         let mut scales = Self::default();
         for r in 0..rows {
             let row = &weights[r * columns..][..columns];
-            let scale = row.iter().fold(0.0, |most: f32, x| most.max(x.abs())) / LARGEST;
-            let scale = if scale < LEAST_SCALE { 0.0 } else { scale };
+            let scale = scale_of(row);
             // NaN where a weight is not a number: its output is to be none.
             let poison: f32 = row.iter().map(|x| x * 0.0).sum();
             let sum = row.iter().map(|x| whole(x * inverse(scale))).sum();
@@ -159,6 +158,18 @@ impl Scales {
         }
         scales
     }
+}
+
+fn scale_of(row: &[f32]) -> f32 {
+    let scale = row.iter().fold(0.0, |most: f32, x| most.max(x.abs())) / LARGEST;
+    if scale < LEAST_SCALE { 0.0 } else { scale }
+}
+
+/// The whole numbers that [`Dtype::Int8`] packs of an output's weights, and what one of them stands for; for who stores them.
+/// The weights are finite.
+pub fn whole_weights(row: &[f32]) -> (Vec<i8>, f32) {
+    let scale = scale_of(row);
+    (row.iter().map(|x| whole(x * inverse(scale)) as i8).collect(), scale)
 }
 
 /// The nearest whole number, ties to even, for numbers below 2^22: 1.5 · 2^23 leaves no room for a fraction. (The

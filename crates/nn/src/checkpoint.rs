@@ -14,7 +14,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 
-use crate::{Config, Error, FileId, files};
+use crate::{Config, Error, FileId, files, whole};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -36,6 +36,8 @@ struct Shard {
     id: FileId,
     file: Mutex<File>,
     data_start: u64,
+    /// Its whole numbers are those of [`whole`].
+    marked: bool,
 }
 
 #[derive(Deserialize)]
@@ -53,7 +55,10 @@ impl Checkpoint {
     }
 
     /// Opens one file.
-    pub(crate) fn of_file(path: PathBuf) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of_file(path: PathBuf) -> Result<Self, Error> {
         Self::of_files(vec![path])
     }
 
@@ -63,8 +68,13 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// Whether `convert` wrote weights of it as whole numbers.
+    pub fn is_whole(&self) -> bool {
+        self.shards.iter().any(|shard| shard.marked)
+    }
+
     /// The names of all tensors.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
@@ -101,10 +111,37 @@ impl Checkpoint {
         Err(Error::Shape { path, tensor: name.into(), expected: expected.into(), found: info.shape.clone() })
     }
 
+    /// How a tensor is stored: its type and shape.
+    ///
+    /// # Errors
+    /// There is no such tensor.
+    pub fn stored(&self, name: &str) -> Result<(Dtype, &[usize]), Error> {
+        let (_, info) = self.find(name)?;
+        Ok((info.dtype, &info.shape))
+    }
+
+    /// The bytes of a tensor, as they lie in the file.
+    ///
+    /// # Errors
+    /// There is no such tensor, or its file cannot be read.
+    pub fn bytes(&self, name: &str) -> Result<Vec<u8>, Error> {
+        let (shard, info) = self.find(name)?;
+        shard.read(name, info)
+    }
+
+    /// The real numbers of a tensor.
+    ///
+    /// # Errors
+    /// There is no such tensor, it holds no real numbers, or its file cannot be read.
+    pub fn values(&self, name: &str) -> Result<Vec<f32>, Error> {
+        Ok(self.read(name)?.values)
+    }
+
     /// Reads a tensor as f32.
     pub(crate) fn read(&self, name: &str) -> Result<Values, Error> {
         let (shard, info) = self.find(name)?;
         match info.dtype {
+            Dtype::I8 if shard.marked => self.read_whole(name),
             Dtype::F32 => shard.read_f32(name, info),
             Dtype::F16 => shard.read_halves(name, info, |half| half::f16::from_bits(half).to_f32()),
             Dtype::BF16 => shard.read_halves(name, info, |half| half::bf16::from_bits(half).to_f32()),
@@ -115,6 +152,23 @@ impl Checkpoint {
                 ),
             }),
         }
+    }
+
+    /// Whole numbers and their scales.
+    fn read_whole(&self, name: &str) -> Result<Values, Error> {
+        let (shard, info) = self.find(name)?;
+        let (other, scales) = self.find(&whole::scales_of(name))?;
+        let rows = info.shape.first().copied().unwrap_or(1);
+        if scales.dtype != Dtype::F32 || scales.shape != [rows] {
+            let (found, path) = (&scales.shape, other.path.clone());
+            let message =
+                format!("the scales of \"{name}\" are {:?} {found:?}, expected F32 [{rows}]", scales.dtype);
+            return Err(Error::Broken { path, message });
+        }
+        let numbers: Vec<u8> = shard.read(name, info)?;
+        let Values { values: scales, hash } = other.read_f32(name, scales)?;
+        let hash = twox_hash::XxHash3_64::oneshot(&numbers) ^ hash.rotate_left(1);
+        Ok(Values { values: whole::widened(&numbers, &scales), hash })
     }
 
     /// The shape of a tensor.
@@ -183,7 +237,9 @@ impl Shard {
         let metadata = read_header(&mut file, about.len(), &path)?;
         let data_start = about.len() - metadata.data_len() as u64;
         let id = FileId::of(&path, &about);
-        Ok((Self { path, id, file: Mutex::new(file), data_start }, metadata))
+        let marked = whole::is_marked(metadata.metadata().as_ref())
+            .map_err(|message| Error::Unsupported { path: path.clone(), message })?;
+        Ok((Self { path, id, file: Mutex::new(file), data_start, marked }, metadata))
     }
 
     fn read_f32(&self, name: &str, info: &TensorInfo) -> Result<Values, Error> {
@@ -259,8 +315,8 @@ fn shard_path(folder: &Path, name: &str, index: &Config) -> Result<PathBuf, Erro
 
 fn missing_weights_remedy(folder: &Path) -> &'static str {
     if folder.join("pytorch_model.bin").exists() {
-        "only pytorch_model.bin is there, which can run code when opened: convert it to safetensors with \
-         model.save_pretrained(folder, safe_serialization=True) in Python"
+        "only pytorch_model.bin is there, which can run code when Python opens it: `npx @x/embed-native convert <folder>` \
+         makes model.safetensors of it and runs none"
     } else {
         "weights are read from model.safetensors, or from shards named in model.safetensors.index.json"
     }

@@ -2,6 +2,7 @@
 
 use backend::Pooling;
 
+use crate::uses::Taken;
 use crate::{Config, DenseSource, Device, Error, Linear, Loader, Norm, Pass, Store, Weights};
 
 /// From one row a token to one vector a text, or a token; normalisation is the engine's, since calls may change it.
@@ -44,8 +45,7 @@ impl<D: Device> Head<D> {
         Self { token_layers: Vec::new(), pooling: Some(pooling), layers }
     }
 
-    /// A pooling behind an encoder of `width` columns, and the dense layers behind it; and a hash over their
-    /// weights.
+    /// A pooling behind an encoder of `width` columns, and the dense layers behind it; and what was taken for them.
     ///
     /// # Errors
     /// Files that are missing or broken, layers that do not fit one another.
@@ -54,18 +54,18 @@ impl<D: Device> Head<D> {
         dense: &[DenseSource],
         width: usize,
         device: &D,
-    ) -> Result<(Self, u64), Error> {
-        let (layers, hash) = dense_layers(dense, width * pooling.modes.len(), device)?;
-        Ok((Self::pooled(pooling, layers), hash))
+    ) -> Result<(Self, Taken), Error> {
+        let (layers, taken) = dense_layers(dense, width * pooling.modes.len(), device)?;
+        Ok((Self::pooled(pooling, layers), taken))
     }
 
-    /// Dense layers on each token behind an encoder of `width` columns; and a hash over their weights.
+    /// Dense layers on each token behind an encoder of `width` columns; and what was taken for them.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn of_tokens(dense: &[DenseSource], width: usize, device: &D) -> Result<(Self, u64), Error> {
-        let (token_layers, hash) = dense_layers(dense, width, device)?;
-        Ok((Self { token_layers, pooling: None, layers: Vec::new() }, hash))
+    pub fn of_tokens(dense: &[DenseSource], width: usize, device: &D) -> Result<(Self, Taken), Error> {
+        let (token_layers, taken) = dense_layers(dense, width, device)?;
+        Ok((Self { token_layers, pooling: None, layers: Vec::new() }, taken))
     }
 
     /// The logits of a few tokens of the vocabulary behind the last token of each text: what a causal language model
@@ -122,8 +122,8 @@ fn dense_layers<D: Device>(
     dense: &[DenseSource],
     mut width: usize,
     device: &D,
-) -> Result<(Vec<HeadLayer<D>>, u64), Error> {
-    let (mut layers, mut hash) = (Vec::new(), 0_u64);
+) -> Result<(Vec<HeadLayer<D>>, Taken), Error> {
+    let (mut layers, mut all) = (Vec::new(), Taken::default());
     for layer in dense {
         layer.config.check(layer.inputs == width, || {
             format!("in_features is {}, the module before makes {width} columns", layer.inputs)
@@ -134,7 +134,10 @@ fn dense_layers<D: Device>(
         let linear = Linear::load(weights, layer.inputs, layer.outputs, layer.bias)?;
         width = linear.outputs;
         layers.push(HeadLayer::Linear(linear.activated(layer.activation)));
-        hash = hash.rotate_left(7) ^ loader.hash();
+        let Taken { hash, uses } = loader.taken();
+        all.hash = all.hash.rotate_left(7) ^ hash;
+        all.uses.join(uses);
     }
-    Ok((layers, hash.rotate_left(7)))
+    all.hash = all.hash.rotate_left(7);
+    Ok((layers, all))
 }

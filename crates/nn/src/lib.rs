@@ -29,7 +29,9 @@ mod rope;
 mod rope_settings;
 mod source;
 mod store;
+mod uses;
 mod weights;
+pub mod whole;
 
 pub use activation::Activation;
 pub use attention::{Attention, DistanceBias, Mask, NormSpan};
@@ -46,4 +48,5 @@ pub use rope::{Frequencies, Rope, RopeStyle, RopeTable};
 pub use rope_settings::{RopeDefaults, RopeSettings};
 pub use source::{DenseSource, HeadSource, Source};
 pub use store::{FileId, Key, Store};
+pub use uses::{Use, Uses};
 pub use weights::{Loader, Table, Weights};

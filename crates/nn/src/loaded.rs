@@ -3,6 +3,7 @@
 use backend::Batch;
 
 use crate::adapter::Adapter;
+use crate::uses::{Taken, Uses};
 use crate::{
     Checkpoint, Config, Device, Error, Head, HeadSource, Loader, Model, Pass, Source, Store, Weights,
 };
@@ -37,14 +38,27 @@ impl<D: Device> Loaded<D> {
     /// # Errors
     /// Files that are missing or broken, weights that do not fit their configs, what is not supported.
     pub fn open(source: &Source, device: D, architectures: &Architectures<D>) -> Result<Self, Error> {
+        Ok(Self::observed(source, device, architectures)?.0)
+    }
+
+    /// As [`open`](Self::open), and how each tensor was taken.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn observed(
+        source: &Source,
+        device: D,
+        architectures: &Architectures<D>,
+    ) -> Result<(Self, Uses), Error> {
         let checkpoint = Checkpoint::open(&source.folder)?;
         let adapter = source.adapter.as_ref().map(|folder| Adapter::open(folder, &checkpoint)).transpose()?;
         let loader = Loader::new(&checkpoint, &device, Store::process()).with_adapter(adapter.as_ref());
         let model = (architectures.model)(&source.config, loader.weights())?;
-        let (head, dense_hash) = head(source, architectures, &loader, model.width())?;
+        let (head, dense) = head(source, architectures, &loader, model.width())?;
         loader.check_used()?;
-        let hash = loader.hash() ^ dense_hash;
-        Ok(Self { device, hash, model, head })
+        let Taken { hash, mut uses } = loader.taken();
+        uses.join(dense.uses);
+        Ok((Self { device, hash: hash ^ dense.hash, model, head }, uses))
     }
 
     /// Whether each token keeps a vector of its own.
@@ -75,19 +89,23 @@ impl<D: Device> Loaded<D> {
     }
 }
 
-/// The head, and a hash over weights of its own files.
+/// The head, and what was taken of its own files.
 fn head<D: Device>(
     source: &Source,
     architectures: &Architectures<D>,
     loader: &Loader<'_, D>,
     width: usize,
-) -> Result<(Head<D>, u64), Error> {
+) -> Result<(Head<D>, Taken), Error> {
     let (config, weights, device) = (&source.config, loader.weights(), loader.device());
     match &source.head {
         HeadSource::Embedding { pooling, dense } => Head::load(pooling.clone(), dense, width, device),
         HeadSource::Tokens { dense } => Head::of_tokens(dense, width, device),
-        HeadSource::Classifier { labels } => Ok(((architectures.classifier)(config, weights, *labels)?, 0)),
-        HeadSource::Vocabulary => Ok(((architectures.vocabulary)(config, weights)?, 0)),
-        HeadSource::Answers { tokens } => Ok((Head::answers(config, &weights, tokens, width)?, 0)),
+        HeadSource::Classifier { labels } => {
+            Ok(((architectures.classifier)(config, weights, *labels)?, Taken::default()))
+        }
+        HeadSource::Vocabulary => Ok(((architectures.vocabulary)(config, weights)?, Taken::default())),
+        HeadSource::Answers { tokens } => {
+            Ok((Head::answers(config, &weights, tokens, width)?, Taken::default()))
+        }
     }
 }

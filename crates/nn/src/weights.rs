@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::adapter::{Adapter, Merged};
 use crate::checkpoint::Values;
+use crate::uses::{Taken, Use, Uses};
 use crate::{Checkpoint, Device, Error, Key, Part, Store};
 
 /// A thing in a device's layout, and a hash of the bytes it came from.
@@ -32,12 +33,14 @@ pub struct Loader<'a, D: Device> {
     device: &'a D,
     store: &'a Store,
     hashes: Mutex<Vec<(String, u64)>>,
+    uses: Mutex<Uses>,
 }
 
 impl<'a, D: Device> Loader<'a, D> {
     /// Begins a load.
     pub fn new(checkpoint: &'a Checkpoint, device: &'a D, store: &'a Store) -> Self {
-        Self { tensors: Merged { base: checkpoint, adapter: None }, device, store, hashes: Mutex::default() }
+        let tensors = Merged { base: checkpoint, adapter: None };
+        Self { tensors, device, store, hashes: Mutex::default(), uses: Mutex::default() }
     }
 
     /// The same, with an adapter merged into what it reads.
@@ -63,8 +66,14 @@ impl<'a, D: Device> Loader<'a, D> {
         self.device
     }
 
+    /// All that was taken so far.
+    pub(crate) fn taken(&self) -> Taken {
+        let uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Taken { hash: self.hash(), uses }
+    }
+
     /// A hash over all tensors taken so far, whatever their order.
-    pub fn hash(&self) -> u64 {
+    fn hash(&self) -> u64 {
         let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         hashes.sort();
         hashes.dedup();
@@ -117,7 +126,7 @@ impl<'a, D: Device> Weights<'a, D> {
     pub fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Table<D>, Error> {
         let tensors = [Tensor { name: self.name(name), shape: vec![rows, columns] }];
         let make = |device: &D, values| device.rows(rows, columns, values);
-        Ok(Table { stored: self.loader.get("rows", &tensors, make)?, rows })
+        Ok(Table { stored: self.loader.get("rows", Use::Table, &tensors, make)?, rows })
     }
 
     /// The values of a tensor `name`, row-major: for what is computed from them once, at load.
@@ -128,6 +137,7 @@ impl<'a, D: Device> Weights<'a, D> {
         let name = self.name(name);
         self.loader.tensors.locate(&name, shape)?;
         let Values { values, hash } = self.loader.tensors.read(&name)?;
+        self.loader.note(&name, Use::Exact);
         self.loader.used(name, hash);
         Ok(values)
     }
@@ -161,7 +171,7 @@ impl<'a, D: Device> Weights<'a, D> {
             let values = arrange(values)?;
             device.matrix(values.len() / columns.max(1), columns, values)
         };
-        self.loader.get(form, &tensors, make)
+        self.loader.get(form, Use::Matrix { inputs: columns }, &tensors, make)
     }
 
     /// The shape of a tensor `name`, for files whose config does not tell.
@@ -180,6 +190,7 @@ impl<'a, D: Device> Weights<'a, D> {
     pub fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         let (name, base) = (self.name(name), self.loader.tensors.base);
         base.locate(&name, shape)?;
+        self.loader.note(&name, Use::Exact);
         base.read_numbers(&name)
     }
 
@@ -211,7 +222,7 @@ impl<'a, D: Device> Weights<'a, D> {
     /// A vector `name` of `length` values.
     pub(crate) fn vector(&self, name: &str, length: usize) -> Result<Arc<Stored<D::Vector>>, Error> {
         let tensors = [Tensor { name: self.name(name), shape: vec![length] }];
-        self.loader.get("vector", &tensors, D::vector)
+        self.loader.get("vector", Use::Exact, &tensors, D::vector)
     }
 
     /// The weights of `parts`, their outputs one after the other.
@@ -219,13 +230,13 @@ impl<'a, D: Device> Weights<'a, D> {
         let tensors = tensors_of(parts, |part| ("weight", vec![part.outputs, columns]));
         let rows = parts.iter().map(|part| part.outputs).sum();
         let make = |device: &D, values| device.matrix(rows, columns, values);
-        loader_of(parts).get("matrix", &tensors, make)
+        loader_of(parts).get("matrix", Use::Matrix { inputs: columns }, &tensors, make)
     }
 
     /// The biases of `parts`, one after the other.
     pub(crate) fn joined_vector(parts: &[Part<'a, D>]) -> Result<Arc<Stored<D::Vector>>, Error> {
         let tensors = tensors_of(parts, |part| ("bias", vec![part.outputs]));
-        loader_of(parts).get("vector", &tensors, D::vector)
+        loader_of(parts).get("vector", Use::Exact, &tensors, D::vector)
     }
 
     /// The whole name of the tensor `name` here.
@@ -270,9 +281,11 @@ impl<D: Device> Loader<'_, D> {
     fn get<T: Send + Sync + 'static>(
         &self,
         form: &str,
+        how: Use,
         tensors: &[Tensor],
         make: impl FnOnce(&D, Vec<f32>) -> Result<T, backend::Error>,
     ) -> Result<Arc<Stored<T>>, Error> {
+        tensors.iter().for_each(|tensor| self.note(&tensor.name, how));
         let located = tensors.iter().map(|tensor| self.tensors.locate(&tensor.name, &tensor.shape));
         let files = located.collect::<Result<Vec<_>, _>>()?.concat();
         let names = tensors.iter().map(|tensor| tensor.name.as_str()).collect::<Vec<_>>().join("+");
@@ -284,6 +297,11 @@ impl<D: Device> Loader<'_, D> {
         })?;
         self.used(names, stored.hash);
         Ok(stored)
+    }
+
+    fn note(&self, name: &str, how: Use) {
+        let path = self.tensors.base.path();
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner).note(path, name, how);
     }
 
     fn used(&self, names: String, hash: u64) {

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod cache;
+mod derived;
+mod disk;
 mod faults;
 mod processes;
 mod server;

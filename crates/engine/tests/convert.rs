@@ -1,0 +1,187 @@
+//! A folder's weights as others: pickles as safetensors, and fewer bits that give the same bits once loaded.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use common::{copy, data, load, vector};
+use engine::{
+    Conversion, Converted, EmbedSettings, Embedder, Error, Fetched, LoadOptions, Loaded, Task, Ticket,
+    convert,
+};
+
+fn run(folder: &Path, wanted: Conversion) -> Result<Converted, Error> {
+    let (send, receive) = mpsc::channel();
+    let wanted = serde_json::to_string(&wanted).unwrap();
+    convert(folder.to_string_lossy().into_owned(), &wanted, Ticket::default(), move |done| {
+        send.send(done).unwrap()
+    });
+    receive.recv().unwrap()
+}
+
+/// A place that is not there.
+fn fresh(name: &str) -> PathBuf {
+    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    drop(std::fs::remove_dir_all(&place));
+    place
+}
+
+fn to(output: &Path, dtype: Option<&str>) -> Conversion {
+    let output = Some(output.to_string_lossy().into_owned());
+    Conversion { output, dtype: dtype.map(String::from), small_tables: false }
+}
+
+fn bits(folder: &Path, dtype: Option<&str>) -> Vec<u32> {
+    let options = LoadOptions { dtype: dtype.map(String::from), ..Default::default() };
+    let embedder = load(folder, &options);
+    let vector = vector(&embedder, "red fox and blue whale", EmbedSettings::default());
+    vector.iter().map(|value| value.to_bits()).collect()
+}
+
+/// All that embeds, of every architecture that is here.
+fn embedders() -> Vec<PathBuf> {
+    let folders = data("tiny-models").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let real = std::env::var("EMBED_NATIVE_TEST_MODEL").ok().map(PathBuf::from);
+    let mut folders: Vec<_> = folders.chain(real).collect();
+    folders.retain(|folder| Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).is_ok());
+    folders.sort();
+    folders
+}
+
+#[test]
+fn converted_weights_load_to_the_bits_of_converting_at_load() {
+    let folders = embedders();
+    assert!(folders.len() > 12, "{folders:?}");
+    for folder in folders {
+        for dtype in ["int8", "bf16", "f32"] {
+            let output = fresh(&format!("converted-{dtype}"));
+            run(&folder, to(&output, Some(dtype))).unwrap();
+            assert_eq!(
+                bits(&output, Some(dtype)),
+                bits(&folder, Some(dtype)),
+                "{} {dtype}",
+                folder.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_converted_folder_can_be_loaded_for_the_same_tasks() {
+    for folder in data("tiny-models").read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+        let output = fresh("tasks");
+        run(&folder, to(&output, Some("int8"))).unwrap();
+        for (name, task) in Task::ALL {
+            let [before, after] = [&folder, &output].map(|place| {
+                let place = place.to_string_lossy();
+                Loaded::open(&Fetched::from(&*place), &LoadOptions::default(), task).is_ok()
+            });
+            assert_eq!(before, after, "{} for {name}", folder.display());
+        }
+    }
+}
+
+#[test]
+fn whole_numbers_are_taken_as_such_unasked() {
+    let (folder, output) = (data("tiny-models/bert-mean"), fresh("unasked"));
+    let converted = run(&folder, to(&output, Some("int8"))).unwrap();
+    assert_eq!(converted.written, ["model.safetensors"]);
+    let embedder = load(&output, &LoadOptions::default());
+    let info = serde_json::to_value(embedder.info()).unwrap();
+    assert_eq!(
+        (info["dtype"].as_str(), info["dtypeReason"].as_str()),
+        (Some("int8"), Some("as its weights are stored"))
+    );
+    assert_eq!(bits(&output, None), bits(&folder, Some("int8")));
+}
+
+#[test]
+fn a_folder_of_pickles_becomes_one_that_loads() {
+    let (folder, base) = (copy(&data("broken-models/pickle-only"), "pickles"), data("broken-models/ok-base"));
+    let error = Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).err().unwrap();
+    assert!(error.to_string().contains("npx @x/embed-native convert"), "{error}");
+    let output = fresh("unpickled");
+    let converted = run(&folder, to(&output, None)).unwrap();
+    assert_eq!(converted.written, ["model.safetensors"]);
+    assert_eq!(bits(&output, None), bits(&base, None));
+    assert!(!output.join("pytorch_model.bin").exists());
+    // In its place.
+    assert_eq!(run(&folder, Conversion::default()).unwrap().written, ["model.safetensors"]);
+    assert_eq!(bits(&folder, None), bits(&base, None));
+    assert!(run(&folder, Conversion::default()).unwrap().written.is_empty());
+    // And in fewer bits in one go.
+    let small = fresh("unpickled-small");
+    run(&copy(&data("broken-models/pickle-only"), "pickles-again"), to(&small, Some("int8"))).unwrap();
+    assert_eq!(bits(&small, None), bits(&base, Some("int8")));
+}
+
+#[test]
+fn layers_beside_a_model_come_along() {
+    let folder = copy(&data("tiny-models/bert-mean"), "beside");
+    std::fs::copy(data("pickles/linear.pt"), folder.join("colbert_linear.pt")).unwrap();
+    std::fs::copy(data("pickles/code.pt"), folder.join("sparse_linear.pt")).unwrap();
+    let output = fresh("beside-converted");
+    let error = run(&folder, to(&output, None)).unwrap_err();
+    assert!(error.to_string().contains("posix.system"), "{error}");
+    assert!(!output.exists(), "nothing is left of it");
+    std::fs::remove_file(folder.join("sparse_linear.pt")).unwrap();
+    assert_eq!(run(&folder, to(&output, None)).unwrap().written, ["colbert_linear.safetensors"]);
+    let left = output
+        .parent()
+        .unwrap()
+        .read_dir()
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".part"));
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn weights_in_several_pickles_are_refused_by_name() {
+    let folder = copy(&data("broken-models/pickle-only"), "several");
+    let pickle = folder.join("pytorch_model.bin");
+    std::fs::rename(&pickle, folder.join("pytorch_model-00001-of-00002.bin")).unwrap();
+    std::fs::write(folder.join("pytorch_model.bin.index.json"), "{}").unwrap();
+    let error = run(&folder, Conversion::default()).unwrap_err();
+    assert_eq!(error.code(), "ERR_MODEL_UNSUPPORTED", "{error}");
+}
+
+#[test]
+fn conversions_that_make_no_sense_are_refused() {
+    let (folder, output) = (data("tiny-models/bert-mean"), fresh("senseless"));
+    for (wanted, says) in [
+        (to(&output, Some("int4")), "f32, bf16 or int8"),
+        (Conversion { output: None, ..to(&output, Some("int8")) }, "needs an output"),
+        (Conversion { small_tables: true, ..to(&output, Some("bf16")) }, "goes with dtype"),
+        (Conversion { small_tables: true, ..to(&output, None) }, "goes with dtype"),
+        (to(&folder, None), "not empty"),
+    ] {
+        let error = run(&folder, wanted).unwrap_err();
+        assert_eq!(error.code(), "ERR_INVALID_ARGUMENT");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    assert_eq!(run(Path::new("nowhere"), Conversion::default()).unwrap_err().code(), "ERR_MODEL_NOT_FOUND");
+    assert!(!output.exists());
+}
+
+#[test]
+fn unmarked_whole_numbers_are_refused() {
+    let (folder, output) = (data("tiny-models/bert-mean"), fresh("unmarked"));
+    run(&folder, to(&output, Some("int8"))).unwrap();
+    let file = output.join("model.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    let mark = bytes.windows(12).position(|window| window == b"embed-native").unwrap();
+    for (word, says) in [("other-native", "stored as I8"), ("embed-native", "update")] {
+        let mut changed = bytes.clone();
+        changed[mark..mark + 12].copy_from_slice(word.as_bytes());
+        if word == "embed-native" {
+            let version = changed.windows(6).position(|window| window == b"int8 1").unwrap();
+            changed[version + 5] = b'9';
+        }
+        std::fs::write(&file, changed).unwrap();
+        let error = Embedder::load(&output.to_string_lossy(), &LoadOptions::default()).err().unwrap();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
