@@ -64,6 +64,7 @@ export interface NativeLoadOptions {
   maxBatch?: number
   pooling?: string
   adapter?: string
+  onnxFile?: string
   onnxLibrary?: string
   hub?: NativeHubOptions
 }

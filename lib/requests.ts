@@ -49,6 +49,7 @@ export const loadChecks: Checks<LoadOptions> = {
   maxBatch: wholeNumber(1, MAX_TEXTS),
   pooling: oneOf(['mean', 'cls', 'max', 'lasttoken', 'mean_sqrt_len_tokens', 'weightedmean']),
   adapter: word,
+  onnxFile: word,
   maxQueue: wholeNumber(1, MAX_TEXTS),
   onProgress: callback,
   signal,

@@ -38,7 +38,7 @@ export type ErrorCode =
 export interface LoadOptions extends HubOptions {
   /**
    * What executes the model. `native` is this library's own CPU kernels; `candle` runs the same model files on candle;
-   * `onnx` runs the folder's `onnx/model.onnx` on ONNX Runtime, whose library comes with the package `onnxruntime-node` if you
+   * `onnx` runs the folder's ONNX export (see `onnxFile`) on ONNX Runtime, whose library comes with the package `onnxruntime-node` if you
    * install it, or is named by the environment variable ORT_DYLIB_PATH. Only `native` gives the same bits in any batch.
    * @default 'native'
    */
@@ -85,6 +85,11 @@ export interface LoadOptions extends HubOptions {
    * @default none
    */
   adapter?: string
+  /**
+   * The graph that `backend: 'onnx'` runs: a path below the model's folder, such as `onnx/model_O3.onnx`.
+   * @default of the number format: `onnx/model.onnx`; `model_fp16.onnx`; `model_quantized.onnx`, …
+   */
+  onnxFile?: string
   /**
    * The most texts that calls of this handle may have waiting or under way; a call beyond that is refused whole with
    * ERR_OVERLOADED. 1 to 16,777,216.

@@ -12,6 +12,7 @@ mod error;
 mod executor;
 mod fetch;
 mod finish;
+mod graphs;
 mod info;
 mod job;
 mod judge;

@@ -33,6 +33,8 @@ pub struct LoadOptions {
     pub pooling: Option<String>,
     /// The folder of a PEFT LoRA adapter to merge into the weights.
     pub adapter: Option<String>,
+    /// The graph's file below the model's folder, for `"onnx"`; `None`: the one of the number format.
+    pub onnx_file: Option<String>,
     /// The file of the ONNX Runtime library, for `"onnx"` where `ORT_DYLIB_PATH` names none.
     pub onnx_library: Option<String>,
     /// Where a model comes from that is named and not a folder.
@@ -123,16 +125,22 @@ pub(crate) fn bytes(folder: &Path, options: &LoadOptions, task: Task) -> Result<
     Ok(tensors.saturating_add(tokenizer.saturating_mul(TOKENIZER_GROWTH)))
 }
 
-/// What the small files of a folder and the options claim.
-fn claims(folder: &Path, options: &LoadOptions, task: Task) -> Result<Spec, Error> {
-    executor::check(options)?;
+/// The folders of a model and of its adapter must be there.
+pub(crate) fn check_folders(folder: &Path, options: &LoadOptions) -> Result<(), Error> {
     if !folder.is_dir() {
         return Err(Error::NotAFolder { name: folder.display().to_string() });
     }
-    let adapter = options.adapter.as_ref().map(Path::new);
-    if let Some(missing) = adapter.filter(|adapter| !adapter.is_dir()) {
-        return Err(Error::NotAnAdapter { name: missing.display().to_string() });
+    match options.adapter.as_ref().filter(|adapter| !Path::new(adapter).is_dir()) {
+        Some(missing) => Err(Error::NotAnAdapter { name: missing.clone() }),
+        None => Ok(()),
     }
+}
+
+/// What the small files of a folder and the options claim.
+fn claims(folder: &Path, options: &LoadOptions, task: Task) -> Result<Spec, Error> {
+    executor::check(options)?;
+    check_folders(folder, options)?;
+    let adapter = options.adapter.as_ref().map(Path::new);
     let mut spec = Spec::read(folder, adapter, task)?;
     if let (Some(name), HeadSource::Embedding { pooling, .. }) = (&options.pooling, &mut spec.source.head) {
         pooling.modes = vec![pooling_named(name)?];
@@ -175,8 +183,8 @@ fn tokenizer(spec: &Spec) -> Result<Arc<SharedTokenizer>, Error> {
     Store::process().get_or_make(Key { files: files.into_iter().flatten().collect(), form }, || {
         let missing =
             "a model needs one; an older tokenizer becomes one by saving it again with transformers";
-        let tokenizer =
-            files::read(&path)?.ok_or_else(|| nn::Error::NotFound { path: path.clone(), remedy: missing })?;
+        let tokenizer = files::read(&path)?
+            .ok_or_else(|| nn::Error::NotFound { path: path.clone(), remedy: missing.into() })?;
         let settings = files::read(&settings)?;
         let settings = settings.as_deref();
         let source = text::Source { tokenizer: &tokenizer, settings, lowercase, reading, markers };

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use crate::LoadOptions;
+use crate::{LoadOptions, graphs};
 
 /// What a repository is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// Weights in safetensors.
     Model,
-    /// A graph in ONNX, by the beginnings of its files' names; the first that is there.
-    Graph(&'static [&'static str]),
+    /// A graph in ONNX, by its path and what lies beside it under its name; the first that is there.
+    Graph(Vec<String>),
     /// Weights of a PEFT adapter.
     Adapter,
 }
@@ -57,15 +57,14 @@ pub(crate) fn modules(folder: &Path) -> Vec<String> {
 impl Wanted {
     /// What these options load of a model.
     pub(crate) fn model(options: &LoadOptions) -> Self {
-        match (options.backend.as_deref(), options.dtype.as_deref()) {
-            (Some("onnx"), Some("int8")) => Self::Graph(&["model_quantized.onnx", "model_int8.onnx"]),
-            (Some("onnx"), _) => Self::Graph(&["model.onnx"]),
+        match options.backend.as_deref() {
+            Some("onnx") => Self::Graph(graphs::candidates(options)),
             _ => Self::Model,
         }
     }
 
     /// The large files, and the small ones of modules whose folders have other names.
-    pub(crate) fn weights(self, files: &[&str], modules: &[String]) -> Vec<String> {
+    pub(crate) fn weights(&self, files: &[&str], modules: &[String]) -> Vec<String> {
         let mut wanted = Vec::new();
         for (number, folder) in modules.iter().enumerate() {
             let inside = inside(files, folder);
@@ -108,10 +107,8 @@ fn weights(inside: &[(&str, &str)]) -> Vec<String> {
 }
 
 /// A graph and the files beside it that hold its weights (`model.onnx_data`, …).
-fn graph(inside: &[(&str, &str)], names: &[&str]) -> Vec<String> {
-    let places =
-        ["onnx/", ""].into_iter().flat_map(|place| names.iter().map(move |name| format!("{place}{name}")));
-    let mut found = places.map(|graph| named(inside, |name| name.starts_with(&graph)));
+fn graph(inside: &[(&str, &str)], graphs: &[String]) -> Vec<String> {
+    let mut found = graphs.iter().map(|graph| named(inside, |name| name.starts_with(graph.as_str())));
     found.find(|files| !files.is_empty()).unwrap_or_default()
 }
 
@@ -156,7 +153,8 @@ mod tests {
         assert_eq!(large(Wanted::Model), ["model.safetensors", "2_Dense/model.safetensors"]);
         let graph = Wanted::model(&LoadOptions { backend: Some("onnx".into()), ..LoadOptions::default() });
         assert_eq!(large(graph), ["onnx/model.onnx", "onnx/model.onnx_data", "2_Dense/model.safetensors"]);
-        assert_eq!(large(Wanted::Graph(&["model_quantized.onnx"]))[0], "onnx/model_quantized.onnx");
+        let named = Wanted::Graph(vec!["onnx/model_O3.onnx".into()]);
+        assert_eq!(large(named)[0], "onnx/model_O3.onnx");
     }
 
     #[test]

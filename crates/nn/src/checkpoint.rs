@@ -235,7 +235,7 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>, Error> {
         return Ok(vec![single]);
     }
     if !files::exists(&index)? {
-        return Err(Error::NotFound { path: single, remedy: missing_weights_remedy(folder) });
+        return Err(Error::NotFound { path: single, remedy: missing_weights_remedy(folder).into() });
     }
     let config = Config::open(&index)?;
     let listed: ShardIndex = config.read()?;
@@ -254,7 +254,10 @@ fn shard_path(folder: &Path, name: &str, index: &Config) -> Result<PathBuf, Erro
     if files::exists(&path)? {
         return Ok(path);
     }
-    Err(Error::NotFound { path, remedy: "the index names it; the download is incomplete: fetch it again" })
+    Err(Error::NotFound {
+        path,
+        remedy: "the index names it; the download is incomplete: fetch it again".into(),
+    })
 }
 
 fn missing_weights_remedy(folder: &Path) -> &'static str {
