@@ -158,8 +158,8 @@ struct Plan {
     chunks: bool,
 }
 
-/// The mean of windows' vectors, each counted by its tokens; where the result is to have length 1, they have it first.
-/// In the order of the windows, so that the same text gives the same bits.
+/// The mean of windows' vectors, each counted by its tokens; where the model's own pipeline brings vectors to length 1,
+/// they have it first, whatever length the call asks for: it changes no direction. In the order of the windows, so that the same text gives the same bits.
 fn mean(windows: &[Made], unit: bool) -> Vec<f32> {
     let mut sum = vec![0.0_f64; windows.first().map_or(0, |window| window.values.len())];
     for Made { text, values } in windows {
@@ -211,7 +211,7 @@ impl Work for EmbedWork {
         let mut values = vec![0.0; self.plan.finish.dimensions];
         match windows {
             [one] => self.plan.finish.apply(&one.values, &mut values)?,
-            several => self.plan.finish.apply(&mean(several, self.plan.finish.normalize), &mut values)?,
+            several => self.plan.finish.apply(&mean(several, self.model().spec.normalizes), &mut values)?,
         }
         Ok(Piece { values, ..Piece::default() })
     }

@@ -12,7 +12,9 @@ use nn::{Checkpoint, Config, DenseSource, HeadSource};
 use serde::Deserialize;
 
 use crate::Error;
+use crate::kind::Kind;
 use crate::lexicon::{beside, own_file};
+use crate::load::Task;
 use crate::spec::{FoundModule, Purpose, is_architecture, optional, read_dense};
 
 /// How texts become vectors of their tokens.
@@ -167,10 +169,12 @@ fn of_modules(
     config: &Config,
     modules: &[FoundModule],
 ) -> Result<(Vec<DenseSource>, Late), Error> {
-    if modules.is_empty() {
-        let message = "there is no modules.json, HF_ColBERT is not its architecture, and there is no \
-                       colbert_linear.safetensors, so this model keeps no vectors of tokens: load it with Embedder.load";
-        return Err(config.unsupported(message).into());
+    let kind = Kind::of(config, modules);
+    let pooled = modules.iter().any(|module| module.class() == "Pooling");
+    if modules.is_empty() || pooled || kind.is(Task::Sparse) {
+        let why = "it keeps no vectors of tokens: it has neither modules of such, nor HF_ColBERT as its architecture, nor \
+                   colbert_linear.safetensors beside its weights";
+        return Err(kind.refusal(Task::Late, config, why).into());
     }
     let knobs: Knobs = optional(&folder.join("config_sentence_transformers.json"))?;
     let own: TransformerKnobs = optional(&transformer.join("sentence_bert_config.json"))?;

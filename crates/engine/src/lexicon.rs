@@ -11,6 +11,8 @@ use text::{Encoded, Tokenizer};
 
 use crate::Error;
 use crate::job::Piece;
+use crate::kind::Kind;
+use crate::load::Task;
 use crate::spec::{FoundModule, Purpose, is_architecture};
 
 /// How weights of tokens come about.
@@ -61,14 +63,14 @@ pub(crate) fn head(
             let dense = vec![beside(transformer, WEIGHTS, config, Some(1))?];
             Ok((HeadSource::Tokens { dense }, Purpose::Sparse(Lexicon::OwnTokens)))
         }
-        [.., last] => Err(last
-            .refused("makes no sparse vectors; supported is MLMTransformer or Transformer with SpladePooling behind it, \
-                      or sparse_linear.safetensors beside its weights")
-            .into()),
-        [] => {
-            let message = "architectures names no …ForMaskedLM, and there is no sparse_linear.safetensors, so this \
-                           model weighs no tokens: load it with Embedder.load";
-            Err(config.unsupported(message).into())
+        _ => {
+            let kind = Kind::of(config, modules);
+            let why = "it weighs no tokens: it has neither a masked-language-model head with SpladePooling behind it or \
+                       nothing, nor sparse_linear.safetensors beside its weights";
+            match modules.last().filter(|_| kind.is(Task::Sparse)) {
+                Some(last) => Err(last.refused("stands where only SpladePooling is supported").into()),
+                None => Err(kind.refusal(Task::Sparse, config, why).into()),
+            }
         }
     }
 }

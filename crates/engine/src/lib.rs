@@ -16,6 +16,7 @@ mod graphs;
 mod info;
 mod job;
 mod judge;
+mod kind;
 mod labels;
 mod late;
 mod lexicon;

@@ -85,6 +85,17 @@ impl Task {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, task)| task)
     }
 
+    /// How a user loads it.
+    pub(crate) fn method(self) -> &'static str {
+        match self {
+            Self::Embed => "Embedder.load",
+            Self::Rerank => "Reranker.load",
+            Self::Classify => "Classifier.load",
+            Self::Sparse => "SparseEmbedder.load",
+            Self::Late => "MultiVectorEmbedder.load",
+        }
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|&&(_, task)| task == self).map_or("", |(name, _)| name)
@@ -140,12 +151,20 @@ pub(crate) fn check_folders(folder: &Path, options: &LoadOptions) -> Result<(), 
 fn claims(folder: &Path, options: &LoadOptions, task: Task) -> Result<Spec, Error> {
     executor::check(options)?;
     check_folders(folder, options)?;
-    let adapter = options.adapter.as_ref().map(Path::new);
-    let mut spec = Spec::read(folder, adapter, task)?;
-    if let (Some(name), HeadSource::Embedding { pooling, .. }) = (&options.pooling, &mut spec.source.head) {
-        pooling.modes = vec![pooling_named(name)?];
+    let mut spec = Spec::read(folder, options, task)?;
+    match (&options.pooling, &mut spec.source.head) {
+        (None, _) => Ok(spec),
+        (Some(name), HeadSource::Embedding { pooling, .. }) => {
+            pooling.modes = vec![pooling_named(name)?];
+            Ok(spec)
+        }
+        (Some(_), _) => {
+            let method = task.method();
+            let message =
+                format!("{method}: pooling is an option of Embedder.load; this model's head is its own");
+            Err(Error::Options { message })
+        }
     }
-    Ok(spec)
 }
 
 /// The tokenizer's own ids must be rows of the table, which has as many as config.json says (each model file checks

@@ -13,12 +13,13 @@ use nn::{Activation, Config, DenseSource, HeadSource, Source, files};
 use serde::Deserialize;
 use text::Reading;
 
+use crate::kind::Kind;
 use crate::labels::Labels;
 use crate::late::Late;
 use crate::lexicon::Lexicon;
 use crate::load::Task;
 use crate::static_model::{STATIC, StaticModel};
-use crate::{Error, judge, late, lexicon};
+use crate::{Error, LoadOptions, judge, labels, late, lexicon};
 
 /// What a model is for, with what its files say about that.
 #[derive(Debug)]
@@ -138,7 +139,8 @@ impl Spec {
     ///
     /// # Errors
     /// A file that is missing, broken or asks for what is not supported.
-    pub(crate) fn read(folder: &Path, adapter: Option<&Path>, task: Task) -> Result<Self, Error> {
+    pub(crate) fn read(folder: &Path, options: &LoadOptions, task: Task) -> Result<Self, Error> {
+        let adapter = options.adapter.as_ref().map(Path::new);
         let modules = modules(folder)?;
         let transformer = modules.first().map_or(folder.to_path_buf(), |module| module.folder.clone());
         let winner = |name: &str| match adapter.map(|adapter| adapter.join(name)) {
@@ -160,11 +162,13 @@ impl Spec {
         let (head, purpose) = match task {
             Task::Embed => {
                 let own = adapter.is_some_and(|adapter| config.path().starts_with(adapter));
-                refuse_classifier(&config, own || modules.is_empty())?;
+                // An adapter's config wins over the modules beside the model's.
+                let beside = if own { &[] } else { &modules[..] };
+                check_embedder(&config, beside, options.pooling.is_some())?;
                 (embedding_head(&modules)?, Purpose::Embed)
             }
-            Task::Rerank => reranker_head(&config)?,
-            Task::Classify => classifier_head(&config)?,
+            Task::Rerank => reranker_head(&config, &modules)?,
+            Task::Classify => classifier_head(&config, &modules)?,
             Task::Sparse => lexicon::head(&transformer, &config, &modules)?,
             Task::Late => late::head(folder, &transformer, &config, &modules)?,
         };
@@ -172,7 +176,10 @@ impl Spec {
             tokenizer: parent(winner("tokenizer.json")),
             tokenizer_settings: parent(winner("tokenizer_config.json")),
             source: Source { folder: transformer, config, adapter: adapter.map(Path::to_path_buf), head },
-            normalizes: fixed.as_ref().is_some_and(|found| found.normalizes) || ends_normalized(&modules),
+            normalizes: match &purpose {
+                Purpose::Tokens(late) => late.normalizes,
+                _ => fixed.as_ref().is_some_and(|found| found.normalizes) || ends_normalized(&modules),
+            },
             reading: fixed.map_or(Reading::Framed, |found| found.reading),
             prompts,
             default_prompt: model.default_prompt_name,
@@ -231,13 +238,14 @@ fn parent(file: PathBuf) -> PathBuf {
     file.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// A cross-encoder is no embedder, unless module files that lie beside its config say so.
-fn refuse_classifier(config: &Config, alone: bool) -> Result<(), Error> {
-    if alone && is_classifier(config) {
-        let message = "this is a cross-encoder, which scores pairs: load it with Reranker.load";
-        return Err(config.unsupported(message).into());
+/// What is of another kind is no embedder. An encoder without modules is one if its pooling was asked for, whatever it
+/// was made for: sentence-transformers would average its tokens, and say so in a warning.
+fn check_embedder(config: &Config, modules: &[FoundModule], pooled: bool) -> Result<(), Error> {
+    let kind = Kind::of(config, modules);
+    if kind.is(Task::Embed) || (pooled && modules.is_empty()) {
+        return Ok(());
     }
-    Ok(())
+    Err(kind.refusal(Task::Embed, config, "it makes no vector of a text").into())
 }
 
 /// The modules behind the transformer.
@@ -266,50 +274,42 @@ fn embedding_head(modules: &[FoundModule]) -> Result<HeadSource, Error> {
 
 const MODULE_ORDER: &str = "is out of order; supported is Transformer and Pooling, or StaticEmbedding; then any Dense, and Normalize last";
 
-fn is_classifier(config: &Config) -> bool {
-    is_architecture(config, "ForSequenceClassification")
-}
-
 /// Whether config.json names an architecture that ends so.
 pub(crate) fn is_architecture(config: &Config, end: &str) -> bool {
     let names = config.value()["architectures"].as_array().into_iter().flatten();
     names.filter_map(|name| name.as_str()).any(|name| name.ends_with(end))
 }
 
-/// A cross-encoder's own head, or a language model's two answers, whose ids only the tokenizer knows.
-fn reranker_head(config: &Config) -> Result<(HeadSource, Purpose), Error> {
-    if is_architecture(config, "ForCausalLM") {
+/// A cross-encoder's own head, or a language model's two answers, whose ids only the tokenizer knows. One with a pooling
+/// embeds.
+fn reranker_head(config: &Config, modules: &[FoundModule]) -> Result<(HeadSource, Purpose), Error> {
+    let pooled = modules.iter().any(|module| module.class() == "Pooling");
+    if is_architecture(config, "ForCausalLM") && !pooled {
         judge::check(config)?;
         return Ok((HeadSource::Answers { tokens: Vec::new() }, Purpose::Judge));
     }
-    Ok((HeadSource::Classifier { labels: reranker_labels(config)? }, Purpose::Rerank))
+    let refused = |why: &str| Error::from(Kind::of(config, modules).refusal(Task::Rerank, config, why));
+    // What is broken about labels is told first.
+    labels::named(config)?;
+    match labels::count(config) {
+        Some(1) => Ok((HeadSource::Classifier { labels: 1 }, Purpose::Rerank)),
+        Some(labels) => {
+            let message = format!("has {labels} labels; a reranker has one: load it with Classifier.load");
+            Err(config.unsupported(message).into())
+        }
+        None => Err(refused(
+            "architectures names no sequence classifier, so it scores no pairs without an adapter",
+        )),
+    }
 }
 
-fn classifier_head(config: &Config) -> Result<(HeadSource, Purpose), Error> {
-    if !is_classifier(config) {
-        let message = "architectures names no sequence classifier, so this model has no labels: \
-                       load it with Embedder.load";
-        return Err(config.unsupported(message).into());
+fn classifier_head(config: &Config, modules: &[FoundModule]) -> Result<(HeadSource, Purpose), Error> {
+    if labels::count(config).is_none() {
+        let why = "architectures names no sequence classifier, so it has no labels";
+        return Err(Kind::of(config, modules).refusal(Task::Classify, config, why).into());
     }
     let labels = Labels::read(config)?;
     Ok((HeadSource::Classifier { labels: labels.names.len() }, Purpose::Classify(labels)))
-}
-
-/// One label: a reranker has one logit.
-fn reranker_labels(config: &Config) -> Result<usize, Error> {
-    if !is_classifier(config) {
-        let message = "architectures names no sequence classifier, so this model scores no pairs: \
-                       load it with Embedder.load, or give the adapter that makes it a reranker";
-        return Err(config.unsupported(message).into());
-    }
-    let fields = config.value();
-    let named = fields["id2label"].as_object().map(|labels| labels.len());
-    let labels = named.or_else(|| fields["num_labels"].as_u64().map(|count| count as usize)).unwrap_or(2);
-    if labels == 1 {
-        return Ok(labels);
-    }
-    let message = format!("has {labels} labels; a reranker has one: load it with Classifier.load");
-    Err(config.unsupported(message).into())
 }
 
 /// More would be no model.
