@@ -22,6 +22,7 @@ export { Classifier } from './lib/classifier.js'
 export { download } from './lib/download.js'
 export { Embedder } from './lib/embedder.js'
 export { ModelError } from './lib/errors.js'
+export { HybridEmbedder } from './lib/hybrid.js'
 export { machine } from './lib/machine.js'
 export { Models } from './lib/models.js'
 export { MultiVectorEmbedder, maxSim } from './lib/multi-vector.js'
@@ -57,6 +58,7 @@ export type {
   EmbedStreamOptions,
   ErrorCode,
   HubOptions,
+  HybridVector,
   Label,
   Int8Vector,
   LoadOptions,
@@ -81,6 +83,7 @@ export type {
   SparseVector,
   Streamed,
   Stats,
+  StreamOptions,
   StreamOutputName,
   StreamProgress,
   Timing,

@@ -76,9 +76,10 @@ export interface ModelsSettings {
 }
 
 /**
- * What a model is loaded for, and so its class: `Embedder`, `Reranker`, `Classifier`, `SparseEmbedder`, `MultiVectorEmbedder`.
+ * What a model is loaded for, and so its class: `Embedder`, `Reranker`, `Classifier`, `SparseEmbedder`, `MultiVectorEmbedder`,
+ * `HybridEmbedder`.
  */
-export type Task = 'embed' | 'rerank' | 'classify' | 'sparse' | 'late'
+export type Task = 'embed' | 'rerank' | 'classify' | 'sparse' | 'late' | 'hybrid'
 
 /** How a model is loaded when it is launched: its folder, its task, and options of `Embedder.load`. */
 export interface Registration

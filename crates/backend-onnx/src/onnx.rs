@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use backend::{Backend, Batch, Description, Error};
+use backend::{Backend, Batch, Description, Error, Form};
 use backend_native::NativeDevice;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use kernels::Kernels;
-use nn::{Config, Device, Head, HeadSource, Key, Pass, Source, Store};
+use nn::{Config, Device, Head, HeadSource, Key, Source, Store};
 use ort::session::{OutputSelector, RunOptions};
 use twox_hash::XxHash3_64;
 
@@ -52,7 +52,7 @@ fn shared(
 
 /// What follows the graph.
 enum Tail {
-    /// Pooling and dense layers, on our own kernels.
+    /// Pooling and the layers behind it, on our own kernels.
     Head(Head<NativeDevice>),
     /// Nothing: the graph gives a row for each text.
     Nothing,
@@ -63,6 +63,7 @@ pub struct Onnx {
     session: Arc<Running>,
     graph: Graph,
     tail: Tail,
+    form: Form,
     device: NativeDevice,
     filling: Filling,
     positions: Option<usize>,
@@ -98,18 +99,23 @@ impl Onnx {
         let graph = session.graph(&model.path, source)?;
         let device = NativeDevice::new(Kernels::best()?, kernels::Dtype::F32);
         let (tail, tail_hash) = match (&source.head, graph.rows) {
-            (HeadSource::Embedding { pooling, dense }, Rows::Tokens) => {
-                let (head, hash) = Head::load(pooling.clone(), dense, graph.width, &device)?;
+            (HeadSource::Embedding { pooling, layers }, Rows::Tokens) => {
+                let (head, hash) = Head::load(pooling.clone(), layers, graph.width, &device)?;
                 (Tail::Head(head), hash)
             }
             (_, Rows::Texts) if settings.pools => return Err(pooled_already(&model, &graph).into()),
             _ => (Tail::Nothing, 0),
+        };
+        let form = match &tail {
+            Tail::Head(head) => head.form(graph.width),
+            Tail::Nothing => Form { dims: graph.width, per_token: false },
         };
         let (filling, positions) = placing(&source.config);
         Ok(Self {
             session,
             graph,
             tail,
+            form,
             device,
             filling,
             positions,
@@ -261,11 +267,8 @@ impl Backend for Onnx {
         }
     }
 
-    fn dims(&self) -> usize {
-        match &self.tail {
-            Tail::Head(head) => head.dims(self.graph.width),
-            Tail::Nothing => self.graph.width,
-        }
+    fn forms(&self) -> &[Form] {
+        std::slice::from_ref(&self.form)
     }
 
     fn positions(&self) -> Option<usize> {
@@ -290,7 +293,6 @@ impl Backend for Onnx {
         let hidden = self.hidden(batch)?;
         let mut pass = self.device.pass(batch);
         let hidden = pass.upload(self.graph.width, &hidden)?;
-        let vectors = head.forward(&mut pass, hidden)?;
-        pass.read(&vectors, out)
+        head.write(&mut pass, &hidden, out)
     }
 }

@@ -44,6 +44,14 @@ fn every_input_is_given() {
     assert_eq!(embed(&model, &[&[1, 2, 3]]).unwrap()[0], entry(3, 0));
 }
 
+/// An output that is a list of lists of tensors.
+fn into_sequences(graph: &mut Graph) {
+    let inner = graph.outputs[0].kind.take().map(Box::new);
+    let list = Kind { tensor: None, sequence: Some(Box::new(Sequence { element: inner })) };
+    let lists = Sequence { element: Some(Box::new(list)) };
+    graph.outputs[0].kind = Some(Kind { tensor: None, sequence: Some(Box::new(lists)) });
+}
+
 fn graphs_that_are_no_encoders() -> Vec<(&'static str, Model, &'static str)> {
     let changed = |change: fn(&mut Graph)| {
         let mut model = encoder(4);
@@ -69,12 +77,7 @@ fn graphs_that_are_no_encoders() -> Vec<(&'static str, Model, &'static str)> {
         graph.nodes.push(node("Cast", &["full"], "last_hidden_state", vec![integer("to", F64.into())]));
         graph.outputs = vec![value("last_hidden_state", F64, &[None, None, Some(4)])];
     });
-    let sequence = changed(|graph| {
-        let inner = graph.outputs[0].kind.take().map(Box::new);
-        let list = Kind { tensor: None, sequence: Some(Box::new(Sequence { element: inner })) };
-        let lists = Sequence { element: Some(Box::new(list)) };
-        graph.outputs[0].kind = Some(Kind { tensor: None, sequence: Some(Box::new(lists)) });
-    });
+    let sequence = changed(into_sequences);
     let unknown = changed(|graph| graph.nodes[0].op = "Conjure".into());
     let foreign = changed(|graph| graph.nodes[0].domain = "ai.onnx.ml".into());
     let chance = changed(|graph| graph.nodes[0].op = "RandomNormalLike".into());

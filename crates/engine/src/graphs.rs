@@ -12,7 +12,7 @@ const PLACES: [&str; 2] = ["onnx/", ""];
 fn names(dtype: Option<&str>) -> &'static [&'static str] {
     match dtype {
         Some("f16") => &["model_fp16.onnx"],
-        Some("int8") if cfg!(target_arch = "aarch64") => {
+        Some("int8") if std::env::consts::ARCH == "aarch64" => {
             &["model_quantized.onnx", "model_int8.onnx", "model_qint8_arm64.onnx", "model_uint8.onnx"]
         }
         Some("int8") => &[

@@ -8,10 +8,11 @@
 
 use std::path::Path;
 
-use nn::{Checkpoint, Config, DenseSource, HeadSource};
+use nn::{Checkpoint, Config, DenseSource, HeadSource, LayerSource};
 use serde::Deserialize;
 
 use crate::Error;
+use crate::finish::normalize;
 use crate::kind::Kind;
 use crate::lexicon::{beside, own_file};
 use crate::load::Task;
@@ -71,16 +72,24 @@ pub(crate) fn head(
     config: &Config,
     modules: &[FoundModule],
 ) -> Result<(HeadSource, Purpose), Error> {
-    let (dense, late) = if own_file(transformer, WEIGHTS, config)? {
-        let late = Late { skips_first: true, normalizes: true, ..Late::default() };
-        (vec![beside(transformer, WEIGHTS, config, None)?], late)
+    let (layers, late) = if let Some((layer, late)) = own_layer(transformer, config)? {
+        (vec![layer], late)
     } else if modules.is_empty() && is_architecture(config, "HF_ColBERT") {
         (vec![projection(transformer, config)?], stanford(&folder.join("artifact.metadata"))?)
     } else {
         of_modules(folder, transformer, config, modules)?
     };
     late.check(config)?;
-    Ok((HeadSource::Tokens { dense }, Purpose::Tokens(late)))
+    Ok((HeadSource::Tokens { layers }, Purpose::Tokens(late)))
+}
+
+/// bge-m3's layer that makes vectors of tokens, if it lies beside the model.
+pub(crate) fn own_layer(folder: &Path, config: &Config) -> Result<Option<(LayerSource, Late)>, Error> {
+    if !own_file(folder, WEIGHTS, config)? {
+        return Ok(None);
+    }
+    let late = Late { skips_first: true, normalizes: true, ..Late::default() };
+    Ok(Some((beside(folder, WEIGHTS, config, None)?, late)))
 }
 
 #[derive(Default, Deserialize)]
@@ -116,7 +125,7 @@ fn stanford(path: &Path) -> Result<Late, Error> {
 }
 
 /// The layer `linear` among the encoder's weights; its shape is in no config.
-fn projection(folder: &Path, config: &Config) -> Result<DenseSource, Error> {
+fn projection(folder: &Path, config: &Config) -> Result<LayerSource, Error> {
     let shape = Checkpoint::open(folder)?.shape_of("linear.weight")?;
     let [outputs, inputs] = shape[..] else {
         return Err(config
@@ -125,7 +134,8 @@ fn projection(folder: &Path, config: &Config) -> Result<DenseSource, Error> {
     };
     config.check_size("rows of linear.weight", outputs)?;
     let (folder, config) = (folder.to_path_buf(), config.clone());
-    Ok(DenseSource { folder, file: None, config, inputs, outputs, bias: false, activation: None })
+    let dense = DenseSource { folder, file: None, config, inputs, outputs, bias: false, activation: None };
+    Ok(LayerSource::Dense(dense))
 }
 
 fn punctuation() -> Vec<String> {
@@ -168,7 +178,7 @@ fn of_modules(
     transformer: &Path,
     config: &Config,
     modules: &[FoundModule],
-) -> Result<(Vec<DenseSource>, Late), Error> {
+) -> Result<(Vec<LayerSource>, Late), Error> {
     let kind = Kind::of(config, modules);
     let pooled = modules.iter().any(|module| module.class() == "Pooling");
     if modules.is_empty() || pooled || kind.is(Task::Sparse) {
@@ -183,11 +193,11 @@ fn of_modules(
     } else {
         own.late(&knobs)
     };
-    let mut dense = Vec::new();
+    let mut layers = Vec::new();
     for module in modules.iter().skip(1) {
         match module.class() {
-            "Dense" if module.is_pylate() => dense.push(read_dense(module, "sentence_embedding")?),
-            "Dense" => dense.push(read_dense(module, TOKENS)?),
+            "Dense" if module.is_pylate() => layers.push(read_dense(module, "sentence_embedding")?),
+            "Dense" => layers.push(read_dense(module, TOKENS)?),
             "MultiVectorMask" => late.skipped = skipped(&module.config()?)?,
             "Normalize" => late.normalizes = true,
             _ => {
@@ -200,7 +210,7 @@ fn of_modules(
             }
         }
     }
-    Ok((dense, late))
+    Ok((layers, late))
 }
 
 fn skipped(config: &Config) -> Result<Vec<String>, Error> {
@@ -273,6 +283,21 @@ impl Late {
             return Err(config.unsupported(message).into());
         }
         Ok(())
+    }
+
+    /// Of one vector a token, those of the tokens that count: `skipped` are the tokens that do not, ascending.
+    pub(crate) fn keep(&self, ids: &[u32], vectors: &[f32], skipped: &[u32]) -> Vec<f32> {
+        let dims = vectors.len() / ids.len().max(1);
+        let mut kept = Vec::with_capacity(vectors.len());
+        for ((place, id), vector) in ids.iter().enumerate().zip(vectors.chunks_exact(dims.max(1))) {
+            if (place > 0 || !self.skips_first) && skipped.binary_search(id).is_err() {
+                kept.extend_from_slice(vector);
+            }
+        }
+        if self.normalizes {
+            kept.chunks_exact_mut(dims.max(1)).for_each(normalize);
+        }
+        kept
     }
 
     /// Tokens of the longest query: an expansion of fixed length cuts, too.

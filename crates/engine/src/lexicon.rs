@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use nn::{Activation, Config, DenseSource, HeadSource, files};
+use nn::{Activation, Config, DenseSource, HeadSource, LayerSource, files};
 use serde::Deserialize;
 use text::{Encoded, Tokenizer};
 
@@ -59,11 +59,11 @@ pub(crate) fn head(
         [] if is_architecture(config, "ForMaskedLM") => {
             Ok((HeadSource::Vocabulary, Purpose::Sparse(Lexicon::Splade { logarithms: 1 })))
         }
-        _ if own_file(transformer, WEIGHTS, config)? => {
-            let dense = vec![beside(transformer, WEIGHTS, config, Some(1))?];
-            Ok((HeadSource::Tokens { dense }, Purpose::Sparse(Lexicon::OwnTokens)))
-        }
         _ => {
+            if let Some(layer) = own_layer(transformer, config)? {
+                let layers = vec![layer];
+                return Ok((HeadSource::Tokens { layers }, Purpose::Sparse(Lexicon::OwnTokens)));
+            }
             let kind = Kind::of(config, modules);
             let why = "it weighs no tokens: it has neither a masked-language-model head with SpladePooling behind it or \
                        nothing, nor sparse_linear.safetensors beside its weights";
@@ -92,6 +92,14 @@ fn splade(config: &Config) -> Result<Lexicon, Error> {
     }
 }
 
+/// bge-m3's layer that weighs tokens, if it lies beside the model.
+pub(crate) fn own_layer(folder: &Path, config: &Config) -> Result<Option<LayerSource>, Error> {
+    if !own_file(folder, WEIGHTS, config)? {
+        return Ok(None);
+    }
+    beside(folder, WEIGHTS, config, Some(1)).map(Some)
+}
+
 /// Whether a layer's file lies beside the model. One that is there as a pickle alone is refused: reading it runs code.
 pub(crate) fn own_file(folder: &Path, file: &'static str, config: &Config) -> Result<bool, Error> {
     if files::exists(&folder.join(file))? {
@@ -113,12 +121,13 @@ pub(crate) fn beside(
     file: &'static str,
     config: &Config,
     outputs: Option<usize>,
-) -> Result<DenseSource, Error> {
+) -> Result<LayerSource, Error> {
     let inputs = config.value()["hidden_size"].as_u64().unwrap_or(0) as usize;
     config.check_size("hidden_size", inputs)?;
     let activation = outputs.map(|_| Activation::Relu);
     let (folder, config, outputs) = (folder.to_path_buf(), config.clone(), outputs.unwrap_or(inputs));
-    Ok(DenseSource { folder, file: Some(file), config, inputs, outputs, bias: true, activation })
+    let (file, bias) = (Some(file), true);
+    Ok(LayerSource::Dense(DenseSource { folder, file, config, inputs, outputs, bias, activation }))
 }
 
 impl Lexicon {
@@ -145,10 +154,28 @@ impl Lexicon {
     }
 }
 
+/// The weights of a text's windows as one: the largest of each token, as within a window.
+pub(crate) fn largest(windows: impl Iterator<Item = Piece>) -> Piece {
+    let join = |all: Piece, next: Piece| {
+        let mut weights: Vec<(u32, f32)> = [all, next]
+            .into_iter()
+            .flat_map(|Piece { indices, values }| indices.into_iter().zip(values))
+            .collect();
+        keep_largest(&mut weights);
+        let (indices, values) = weights.into_iter().unzip();
+        Piece { indices, values }
+    };
+    windows.reduce(join).unwrap_or_default()
+}
+
+fn keep_largest(weights: &mut Vec<(u32, f32)>) {
+    weights.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    weights.dedup_by_key(|(id, _)| *id);
+}
+
 fn largest_of_each(text: &Encoded, made: &[f32], specials: &[u32]) -> Vec<(u32, f32)> {
     let mut weights: Vec<(u32, f32)> = text.ids.iter().copied().zip(made.iter().copied()).collect();
     weights.retain(|(id, weight)| *weight > 0.0 && !specials.contains(id));
-    weights.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
-    weights.dedup_by_key(|(id, _)| *id);
+    keep_largest(&mut weights);
     weights
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backend::{Backend, Pooling, PoolingMode};
-use nn::{FileId, HeadSource, Key, Store, files};
+use nn::{FileId, HeadSource, Key, LayerSource, Store, files};
 use serde::{Serialize, Serializer};
 use text::{Limit, Reading, Tokenizer};
 use twox_hash::XxHash3_64;
@@ -68,16 +68,19 @@ pub enum Task {
     Sparse,
     /// One vector a token.
     Late,
+    /// One vector a text, weights of its tokens and one vector a token.
+    Hybrid,
 }
 
 impl Task {
     /// All of them, with their names.
-    pub const ALL: [(&str, Self); 5] = [
+    pub const ALL: [(&str, Self); 6] = [
         ("embed", Self::Embed),
         ("rerank", Self::Rerank),
         ("classify", Self::Classify),
         ("sparse", Self::Sparse),
         ("late", Self::Late),
+        ("hybrid", Self::Hybrid),
     ];
 
     /// The task of a name.
@@ -93,6 +96,7 @@ impl Task {
             Self::Classify => "Classifier.load",
             Self::Sparse => "SparseEmbedder.load",
             Self::Late => "MultiVectorEmbedder.load",
+            Self::Hybrid => "HybridEmbedder.load",
         }
     }
 
@@ -260,19 +264,7 @@ impl Parts {
     pub(crate) fn fingerprint(&self) -> String {
         let Spec { source, normalizes, prompts, default_prompt, lowercase, reading, truncate_dim, .. } =
             &self.spec;
-        let head = match &source.head {
-            HeadSource::Embedding { pooling: Pooling { modes, include_prompt }, dense } => {
-                let dense: Vec<_> = dense.iter().map(|layer| layer.activation).collect();
-                format!("{modes:?} {include_prompt} {dense:?}")
-            }
-            HeadSource::Classifier { labels } => format!("classifier {labels}"),
-            HeadSource::Answers { tokens } => format!("answers {tokens:?}"),
-            HeadSource::Vocabulary => "vocabulary".into(),
-            HeadSource::Tokens { dense } => {
-                let dense: Vec<_> = dense.iter().map(|layer| (layer.outputs, layer.activation)).collect();
-                format!("tokens {dense:?}")
-            }
-        };
+        let head = head_facts(&source.head);
         let head = format!("{head}{}", self.spec.purpose.fingerprint());
         let description = self.backend.description();
         let facts = format!(
@@ -287,6 +279,27 @@ impl Parts {
         );
         format!("{:016x}", XxHash3_64::oneshot(facts.as_bytes()))
     }
+}
+
+fn head_facts(head: &HeadSource) -> String {
+    match head {
+        HeadSource::Embedding { pooling: Pooling { modes, include_prompt }, layers } => {
+            format!("{modes:?} {include_prompt} {}", layer_facts(layers))
+        }
+        HeadSource::Classifier { labels } => format!("classifier {labels}"),
+        HeadSource::Answers { tokens } => format!("answers {tokens:?}"),
+        HeadSource::Vocabulary => "vocabulary".into(),
+        HeadSource::Tokens { layers } => format!("tokens {}", layer_facts(layers)),
+        HeadSource::Several(heads) => heads.iter().map(head_facts).collect::<Vec<_>>().join(" and "),
+    }
+}
+
+fn layer_facts(layers: &[LayerSource]) -> String {
+    let fact = |layer: &LayerSource| match layer {
+        LayerSource::Dense(dense) => format!("{} {:?}", dense.outputs, dense.activation),
+        LayerSource::Norm(norm) => format!("norm {}", norm.columns),
+    };
+    format!("{:?}", layers.iter().map(fact).collect::<Vec<_>>())
 }
 
 /// A config without the fields that only tell where it came from.

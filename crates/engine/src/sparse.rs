@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use text::{Encoded, Limit};
 
-use crate::job::{Job, Made, Piece, Rows, Ticket, Width, Work, only};
-use crate::lexicon::Lexicon;
+use crate::job::{Job, Made, Piece, Rows, Ticket, Width, Work, finite};
+use crate::lexicon::{self, Lexicon};
 use crate::load::Task;
 use crate::model::Model;
 use crate::spec::Purpose;
@@ -74,10 +74,10 @@ impl SparseEmbedder {
         done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
     ) {
         let SparseRequest { texts, prompt, overflow, side, ticket } = request;
-        let limit = self.model.limit(overflow, side);
+        let (limit, chunks) = (self.model.limit(overflow, side), overflow == Overflow::Chunk);
         match self.model.prompt(&prompt) {
             Ok(prompt) => {
-                let work = SparseWork { embedder: self.clone(), texts, prompt, limit };
+                let work = SparseWork { embedder: self.clone(), texts, prompt, limit, chunks };
                 Job::start(work, ticket, Box::new(done));
             }
             Err(error) => done(Err(error)),
@@ -91,6 +91,8 @@ struct SparseWork {
     texts: Vec<String>,
     prompt: String,
     limit: Limit,
+    /// Whether a text that is too long is read in windows.
+    chunks: bool,
 }
 
 impl Work for SparseWork {
@@ -107,7 +109,7 @@ impl Work for SparseWork {
     }
 
     fn encode(&self, row: usize) -> Result<Vec<Encoded>, Error> {
-        Ok(vec![self.model().tokenizer().encode_prompted(&self.prompt, &self.texts[row], &self.limit)?])
+        self.model().windows(&self.prompt, &self.texts[row], &self.limit, self.chunks)
     }
 
     fn width(&self) -> Width {
@@ -115,7 +117,8 @@ impl Work for SparseWork {
     }
 
     fn finish(&self, windows: &[Made]) -> Result<Piece, Error> {
-        let Made { text, values } = only(windows)?;
-        Ok(self.embedder.lexicon.weigh(text, values, &self.embedder.specials))
+        let SparseEmbedder { lexicon, specials, .. } = &*self.embedder;
+        let made = finite(windows)?.iter().map(|Made { text, values }| lexicon.weigh(text, values, specials));
+        Ok(lexicon::largest(made))
     }
 }

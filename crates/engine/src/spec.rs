@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use backend::{Pooling, PoolingMode};
-use nn::{Activation, Config, DenseSource, HeadSource, Source, files};
+use nn::{Activation, Config, DenseSource, HeadSource, LayerSource, NormSource, Source, files};
 use serde::Deserialize;
 use text::Reading;
 
@@ -19,7 +19,7 @@ use crate::late::Late;
 use crate::lexicon::Lexicon;
 use crate::load::Task;
 use crate::static_model::{STATIC, StaticModel};
-use crate::{Error, LoadOptions, judge, labels, late, lexicon};
+use crate::{Error, LoadOptions, hybrid, judge, labels, late, lexicon};
 
 /// What a model is for, with what its files say about that.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(crate) enum Purpose {
     Sparse(Lexicon),
     /// One vector a token.
     Tokens(Late),
+    /// One vector a text, weights of its own tokens and one vector a token.
+    Hybrid(Late),
 }
 
 impl Purpose {
@@ -171,6 +173,7 @@ impl Spec {
             Task::Classify => classifier_head(&config, &modules)?,
             Task::Sparse => lexicon::head(&transformer, &config, &modules)?,
             Task::Late => late::head(folder, &transformer, &config, &modules)?,
+            Task::Hybrid => hybrid::head(&transformer, &config, &modules)?,
         };
         Ok(Self {
             tokenizer: parent(winner("tokenizer.json")),
@@ -184,7 +187,7 @@ impl Spec {
             prompts,
             default_prompt: model.default_prompt_name,
             max_seq_length: match &purpose {
-                Purpose::Embed | Purpose::Sparse(_) => about.max_seq_length,
+                Purpose::Embed | Purpose::Sparse(_) | Purpose::Hybrid(_) => about.max_seq_length,
                 Purpose::Tokens(late) => late.document_length.or(about.max_seq_length),
                 _ => None,
             },
@@ -196,7 +199,7 @@ impl Spec {
 
     /// A text without tokens is a zero vector: the reference's sum over no rows.
     pub(crate) fn blank_is_zero(&self) -> bool {
-        let bare = matches!(&self.source.head, HeadSource::Embedding { dense, .. } if dense.is_empty());
+        let bare = matches!(&self.source.head, HeadSource::Embedding { layers, .. } if layers.is_empty());
         self.reading != Reading::Framed && bare
     }
 }
@@ -249,30 +252,33 @@ fn check_embedder(config: &Config, modules: &[FoundModule], pooled: bool) -> Res
 }
 
 /// The modules behind the transformer.
-fn embedding_head(modules: &[FoundModule]) -> Result<HeadSource, Error> {
+pub(crate) fn embedding_head(modules: &[FoundModule]) -> Result<HeadSource, Error> {
     let is_static = modules.first().is_some_and(|first| first.class() == STATIC);
     let mut pooling = is_static.then(|| Pooling::of(PoolingMode::Mean));
-    let mut dense = Vec::new();
+    let mut layers = Vec::new();
     let mut ended = false;
     for module in modules.iter().skip(1) {
         match module.class() {
             "Pooling" if pooling.is_none() => pooling = Some(read_pooling(&module.config()?)?),
-            "Dense" if pooling.is_some() && !ended => dense.push(read_dense(module, SENTENCE)?),
+            "Dense" if pooling.is_some() && !ended => layers.push(read_dense(module, SENTENCE)?),
+            "LayerNorm" if pooling.is_some() && !ended => layers.push(read_norm(module)?),
             "Normalize" if pooling.is_some() && !ended => ended = true,
-            "Pooling" | "Dense" | "Normalize" => return Err(module.refused(MODULE_ORDER).into()),
+            "Pooling" | "Dense" | "LayerNorm" | "Normalize" => {
+                return Err(module.refused(MODULE_ORDER).into());
+            }
             _ => return Err(module.unknown().into()),
         }
     }
     match (pooling, modules.last()) {
-        (Some(pooling), _) => Ok(HeadSource::Embedding { pooling, dense }),
-        (None, None) => Ok(HeadSource::Embedding { pooling: Pooling::of(PoolingMode::Mean), dense }),
+        (Some(pooling), _) => Ok(HeadSource::Embedding { pooling, layers }),
+        (None, None) => Ok(HeadSource::Embedding { pooling: Pooling::of(PoolingMode::Mean), layers }),
         (None, Some(last)) => {
             Err(last.refused("is not followed by Pooling, which makes one vector of many").into())
         }
     }
 }
 
-const MODULE_ORDER: &str = "is out of order; supported is Transformer and Pooling, or StaticEmbedding; then any Dense, and Normalize last";
+const MODULE_ORDER: &str = "is out of order; supported is Transformer and Pooling, or StaticEmbedding; then any Dense and LayerNorm, and Normalize last";
 
 /// Whether config.json names an architecture that ends so.
 pub(crate) fn is_architecture(config: &Config, end: &str) -> bool {
@@ -343,7 +349,7 @@ impl FoundModule {
 
     fn unknown(&self) -> nn::Error {
         self.refused(
-            "is not supported; supported are Transformer, StaticEmbedding, Pooling, Dense and Normalize",
+            "is not supported; supported are Transformer, StaticEmbedding, Pooling, Dense, LayerNorm and Normalize",
         )
     }
 
@@ -457,7 +463,7 @@ fn unknown_mode(config: &Config, name: &serde_json::Value) -> Error {
 }
 
 /// A Dense module that works on `input`: sentences, or tokens.
-pub(crate) fn read_dense(module: &FoundModule, input: &str) -> Result<DenseSource, Error> {
+pub(crate) fn read_dense(module: &FoundModule, input: &str) -> Result<LayerSource, Error> {
     let config = module.config()?;
     let fields: DenseConfig = config.read()?;
     if fields.use_residual {
@@ -475,5 +481,14 @@ pub(crate) fn read_dense(module: &FoundModule, input: &str) -> Result<DenseSourc
     config.check_size("in_features", inputs)?;
     config.check_size("out_features", outputs)?;
     let folder = module.folder.clone();
-    Ok(DenseSource { folder, file: None, config, inputs, outputs, bias: fields.bias, activation })
+    let bias = fields.bias;
+    Ok(LayerSource::Dense(DenseSource { folder, file: None, config, inputs, outputs, bias, activation }))
+}
+
+/// A LayerNorm module, of sentences.
+fn read_norm(module: &FoundModule) -> Result<LayerSource, Error> {
+    let config = module.config()?;
+    let columns = config.value()["dimension"].as_u64().unwrap_or(0) as usize;
+    config.check_size("dimension", columns)?;
+    Ok(LayerSource::Norm(NormSource { folder: module.folder.clone(), config, columns }))
 }

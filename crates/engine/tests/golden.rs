@@ -11,9 +11,9 @@ use std::sync::{Arc, mpsc};
 
 use backend::{Backend, Batch, Text};
 use engine::{
-    Classifier, ClassifyRequest, EmbedSettings, Embedder, Error, LoadOptions, MultiVectorEmbedder, Overflow,
-    PromptChoice, Request, RerankRequest, Reranker, Role, Rows, Score, SparseEmbedder, SparseRequest, Ticket,
-    TokensRequest, max_sim,
+    Classifier, ClassifyRequest, EmbedSettings, Embedder, Error, HybridEmbedder, LoadOptions,
+    MultiVectorEmbedder, Overflow, PromptChoice, Request, RerankRequest, Reranker, Role, Rows, Score,
+    SparseEmbedder, SparseRequest, Ticket, TokensRequest, max_sim,
 };
 use serde_json::Value;
 
@@ -237,6 +237,44 @@ fn check_late(backend: &str, folder: &Path, golden: &Value) {
     check_together(&embedder, golden);
 }
 
+/// The three outputs of one run: on an executor that gives a text the same bits in any batch, those of each by itself.
+fn check_hybrid(backend: &str, folder: &Path, golden: &Value) {
+    let path = folder.to_string_lossy();
+    let hybrid = HybridEmbedder::load(&path, &on(backend)).unwrap();
+    let dense = Embedder::load(&path, &on(backend)).unwrap();
+    let sparse = SparseEmbedder::load(&path, &on(backend)).unwrap();
+    let late = MultiVectorEmbedder::load(&path, &on(backend)).unwrap();
+    assert_eq!(hybrid.info().dims, dense.info().dims);
+    let items = golden["items"].as_array().unwrap();
+    let texts: Vec<&str> = items.iter().map(|item| item["text"].as_str().unwrap()).collect();
+    let request = |texts: &[&str]| SparseRequest {
+        texts: texts.iter().map(|text| (*text).to_string()).collect(),
+        prompt: PromptChoice::Default,
+        overflow: Overflow::Truncate,
+        side: None,
+        ticket: Ticket::default(),
+    };
+    let together = settled(|done| hybrid.embed(request(&texts), done));
+    let (mut value, mut index) = (0, 0);
+    for (row, text) in texts.iter().enumerate() {
+        let (value_end, index_end) = (together.ends[row] as usize, together.index_ends[row] as usize);
+        let ids = &together.indices[index..index_end];
+        let (vector, rest) = together.matrix[value..value_end].split_at(hybrid.info().dims);
+        let (weights, vectors) = rest.split_at(ids.len());
+        (value, index) = (value_end, index_end);
+        let alone = settled(|done| sparse.embed(request(&[text]), done));
+        let one = embed(&dense, &[text], EmbedSettings::default()).unwrap();
+        let many = vectors_of_tokens(&late, &[text], Role::Document);
+        assert_eq!(ids, alone.indices, "{text:?}");
+        for (got, want) in [(vector, &one.matrix), (weights, &alone.matrix), (vectors, &many.matrix)] {
+            match hybrid.info().batch_invariant {
+                true => assert_eq!(bits(got), bits(want), "{text:?}"),
+                false => check_numbers(got, want, text),
+            }
+        }
+    }
+}
+
 /// bge-m3's vectors of tokens: whole for some texts, their sum for the others.
 fn check_own_late(backend: &str, folder: &Path, golden: &Value) {
     let embedder = MultiVectorEmbedder::load(&folder.to_string_lossy(), &on(backend)).unwrap();
@@ -316,6 +354,7 @@ fn check(backend: &str, folder: &Path) {
             check_vectors((backend, "f32"), folder, &golden, NEAR);
             check_sparse(backend, folder, &golden, "sparse_");
             check_own_late(backend, folder, &golden);
+            check_hybrid(backend, folder, &golden);
         }
         "rerank" => {
             let reranker = Reranker::load(&folder.to_string_lossy(), &on(backend)).unwrap();

@@ -9,9 +9,9 @@ use std::sync::mpsc;
 
 use common::{copy, data, json, replace};
 use engine::{
-    Classifier, ClassifyRequest, Embedder, Error, LoadOptions, Loaded, MultiVectorEmbedder, Overflow,
-    PromptChoice, RerankRequest, Reranker, Role, Rows, Score, SparseEmbedder, SparseRequest, Task, Ticket,
-    TokensRequest,
+    Classifier, ClassifyRequest, Embedder, Error, HybridEmbedder, LoadOptions, Loaded, MultiVectorEmbedder,
+    Overflow, PromptChoice, RerankRequest, Reranker, Role, Rows, Score, SparseEmbedder, SparseRequest, Task,
+    Ticket, TokensRequest,
 };
 use serde_json::{Value, json};
 
@@ -22,6 +22,7 @@ const EMBEDDER: Load = |folder| Embedder::load(folder, &LoadOptions::default()).
 const CLASSIFIER: Load = |folder| Classifier::load(folder, &LoadOptions::default()).map(drop);
 const RERANKER: Load = |folder| Reranker::load(folder, &LoadOptions::default()).map(drop);
 const SPARSE: Load = |folder| SparseEmbedder::load(folder, &LoadOptions::default()).map(drop);
+const HYBRID: Load = |folder| HybridEmbedder::load(folder, &LoadOptions::default()).map(drop);
 const LATE: Load = |folder| MultiVectorEmbedder::load(folder, &LoadOptions::default()).map(drop);
 
 /// A copy of a tiny model where `field` of a JSON file is another, or the whole file where there is no field.
@@ -113,6 +114,8 @@ fn a_refusal_names_the_right_class() {
         (RERANKER, folder("qwen3-last"), "Embedder.load"),
         (SPARSE, folder("late-pylate"), "MultiVectorEmbedder.load"),
         (SPARSE, folder("bert-mean"), "Embedder.load"),
+        (HYBRID, folder("bert-mean"), "Embedder.load"),
+        (HYBRID, folder("splade-bert-own"), "SparseEmbedder.load"),
         (LATE, folder("bert-mean"), "Embedder.load"),
         (LATE, folder("rerank-bert"), "Reranker.load"),
     ] {
@@ -191,6 +194,7 @@ fn run(loaded: &Loaded, texts: &[&str]) -> Rows {
             let request = RerankRequest { query, documents, instruction, score, overflow, side, ticket };
             model.rerank(request, done);
         }
+        Loaded::Hybrid(_) => panic!("the golden models show it"),
         Loaded::Sparse(model) => {
             let prompt = PromptChoice::Default;
             model.embed(SparseRequest { texts, prompt, overflow, side, ticket }, done);

@@ -1,11 +1,9 @@
 //! A whole model on a device: the architecture, and the head behind it.
 
-use backend::Batch;
+use backend::{Batch, Form};
 
 use crate::adapter::Adapter;
-use crate::{
-    Checkpoint, Config, Device, Error, Head, HeadSource, Loader, Model, Pass, Source, Store, Weights,
-};
+use crate::{Checkpoint, Config, Device, Error, Head, HeadSource, Loader, Model, Source, Store, Weights};
 
 type ReadModel<D> = fn(&Config, Weights<'_, D>) -> Result<Box<dyn Model<D>>, Error>;
 type ReadClassifier<D> = fn(&Config, Weights<'_, D>, usize) -> Result<Head<D>, Error>;
@@ -28,7 +26,8 @@ pub struct Loaded<D: Device> {
     /// A hash over the bytes of every weight in use.
     pub hash: u64,
     model: Box<dyn Model<D>>,
-    head: Head<D>,
+    heads: Vec<Head<D>>,
+    forms: Vec<Form>,
 }
 
 impl<D: Device> Loaded<D> {
@@ -41,20 +40,21 @@ impl<D: Device> Loaded<D> {
         let adapter = source.adapter.as_ref().map(|folder| Adapter::open(folder, &checkpoint)).transpose()?;
         let loader = Loader::new(&checkpoint, &device, Store::process()).with_adapter(adapter.as_ref());
         let model = (architectures.model)(&source.config, loader.weights())?;
-        let (head, dense_hash) = head(source, architectures, &loader, model.width())?;
+        let (mut heads, mut head_hash) = (Vec::new(), 0_u64);
+        for wanted in source.head.each() {
+            let (head, hash) = head(wanted, &source.config, architectures, &loader, model.width())?;
+            head_hash = head_hash.rotate_left(11) ^ hash;
+            heads.push(head);
+        }
         loader.check_used()?;
-        let hash = loader.hash() ^ dense_hash;
-        Ok(Self { device, hash, model, head })
+        let hash = loader.hash() ^ head_hash;
+        let forms = heads.iter().map(|head| head.form(model.width())).collect();
+        Ok(Self { device, hash, model, heads, forms })
     }
 
-    /// Whether each token keeps a vector of its own.
-    pub fn per_token(&self) -> bool {
-        self.head.pooling.is_none()
-    }
-
-    /// Width of the vectors.
-    pub fn dims(&self) -> usize {
-        self.head.dims(self.model.width())
+    /// What its heads make, in their order.
+    pub fn forms(&self) -> &[Form] {
+        &self.forms
     }
 
     /// Most tokens a text may have, where the weights set a limit.
@@ -62,7 +62,7 @@ impl<D: Device> Loaded<D> {
         self.model.positions()
     }
 
-    /// Writes one vector a text, row-major `[batch.len(), dims]`; or one a token, `[batch.tokens(), dims]`.
+    /// Writes what each head makes, one after the other, of one run of the encoder.
     ///
     /// # Errors
     /// As [`backend::Backend::embed`].
@@ -70,24 +70,32 @@ impl<D: Device> Loaded<D> {
         batch.check(self.positions())?;
         let mut pass = self.device.pass(batch);
         let hidden = self.model.forward(&mut pass)?;
-        let vectors = self.head.forward(&mut pass, hidden)?;
-        pass.read(&vectors, out)
+        let mut out = out;
+        for (head, form) in self.heads.iter().zip(&self.forms) {
+            let length = form.length(batch.len(), batch.tokens()).min(out.len());
+            let (own, rest) = std::mem::take(&mut out).split_at_mut(length);
+            head.write(&mut pass, &hidden, own)?;
+            out = rest;
+        }
+        Ok(())
     }
 }
 
-/// The head, and a hash over weights of its own files.
+/// A head, and a hash over weights of its own files.
 fn head<D: Device>(
-    source: &Source,
+    head: &HeadSource,
+    config: &Config,
     architectures: &Architectures<D>,
     loader: &Loader<'_, D>,
     width: usize,
 ) -> Result<(Head<D>, u64), Error> {
-    let (config, weights, device) = (&source.config, loader.weights(), loader.device());
-    match &source.head {
-        HeadSource::Embedding { pooling, dense } => Head::load(pooling.clone(), dense, width, device),
-        HeadSource::Tokens { dense } => Head::of_tokens(dense, width, device),
+    let (weights, device) = (loader.weights(), loader.device());
+    match head {
+        HeadSource::Embedding { pooling, layers } => Head::load(pooling.clone(), layers, width, device),
+        HeadSource::Tokens { layers } => Head::of_tokens(layers, width, device),
         HeadSource::Classifier { labels } => Ok(((architectures.classifier)(config, weights, *labels)?, 0)),
         HeadSource::Vocabulary => Ok(((architectures.vocabulary)(config, weights)?, 0)),
         HeadSource::Answers { tokens } => Ok((Head::answers(config, &weights, tokens, width)?, 0)),
+        HeadSource::Several(_) => Err(config.unsupported("heads within heads are not supported")),
     }
 }

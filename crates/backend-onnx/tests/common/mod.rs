@@ -239,7 +239,7 @@ pub fn source(folder: &Path, head: HeadSource) -> Source {
 }
 
 pub fn mean() -> HeadSource {
-    HeadSource::Embedding { pooling: Pooling::of(PoolingMode::Mean), dense: vec![] }
+    HeadSource::Embedding { pooling: Pooling::of(PoolingMode::Mean), layers: vec![] }
 }
 
 /// The first of `EMBED_NATIVE_TEST_ORT`, where it is set.
