@@ -23,7 +23,6 @@ import type {
   Single,
   Streamed,
   StreamOutputName,
-  WithUsage,
 } from './types.js'
 import { similarity, topK } from './vectors.js'
 
@@ -211,8 +210,7 @@ function embedStream<Output extends StreamOutputName>(
   const form = formOf(method, output, settings.dimensions ?? handle.info.dims, ranges)
   const { signal, onProgress, ...rest } = settings
   const errand = errandOf(handle, toNative(handle, { priority: 'background', ...rest }, purpose))
-  const sink = (count: number): Sink<Rows, WithUsage<Streamed[Output][]>> =>
-    embedSink(form, count, false) as Sink<Rows, WithUsage<Streamed[Output][]>>
+  const sink = (count: number): Sink<Rows, unknown> => embedSink(form, count, false)
   return embeddings(handle, method, texts, { errand, sink, signal, onProgress })
 }
 

@@ -8,10 +8,10 @@ import { run } from './requests.js'
 import { type GroupOptions, stream } from './stream.js'
 import type { StreamOptions, StreamProgress, WithUsage } from './types.js'
 
-/** How a stream's texts are run, and what becomes of a group of them. */
-export interface Embeddings<Result> {
+/** How a stream's texts are run, and what becomes of a group of so many: an array of results. */
+export interface Embeddings {
   readonly errand: Errand
-  readonly sink: (count: number) => Sink<Rows, WithUsage<Result[]>>
+  readonly sink: (count: number) => Sink<Rows, unknown>
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: StreamProgress) => void) | undefined
 }
@@ -21,10 +21,12 @@ export function embeddings<Result>(
   handle: Handle,
   method: string,
   texts: Iterable<string> | AsyncIterable<string>,
-  { errand, sink, signal, onProgress }: Embeddings<Result>,
+  { errand, sink, signal, onProgress }: Embeddings,
 ): AsyncGenerator<Result, void, undefined> {
-  const send = (texts: string[], options: GroupOptions): Promise<WithUsage<Result[]>> =>
-    run({ handle, method, texts, sink: sink(texts.length), options, errand, patient: true })
+  const send = (texts: string[], options: GroupOptions): Promise<WithUsage<Result[]>> => {
+    const results = sink(texts.length) as Sink<Rows, WithUsage<Result[]>>
+    return run({ handle, method, texts, sink: results, options, errand, patient: true })
+  }
   const groupTexts = Math.min(JOB_TEXTS, handle.maxQueue)
   const work = { method, text: (text: string) => text, groupTexts, send, signal, onProgress }
   return resultsOf(stream(texts, work))

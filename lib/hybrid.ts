@@ -76,9 +76,13 @@ export class HybridEmbedder extends Model {
     options?: StreamOptions<SparseOptions>,
   ): AsyncGenerator<HybridVector, void, undefined> {
     const [handle, method] = [handleOf(this), 'embedStream']
-    const { purpose, signal, onProgress, ...rest } = readOptions(method, options, streamChecks<SparseOptions>(sparseChecks))
+    const { purpose, signal, onProgress, ...rest } = readOptions(
+      method,
+      options,
+      streamChecks<SparseOptions>(sparseChecks),
+    )
     const errand = sparseErrand(handle, { priority: 'background', ...rest }, purpose)
-    const sink = (count: number): Sink<Rows, WithUsage<HybridVector[]>> => hybridSink(count, handle.info.dims, false)
+    const sink = (count: number): Sink<Rows, unknown> => hybridSink(count, handle.info.dims, false)
     return embeddings(handle, method, texts, { errand, sink, signal, onProgress })
   }
 }

@@ -83,7 +83,10 @@ export type Task = 'embed' | 'rerank' | 'classify' | 'sparse' | 'late' | 'hybrid
 
 /** How a model is loaded when it is launched: its folder, its task, and options of `Embedder.load`. */
 export interface Registration
-  extends Pick<LoadOptions, 'backend' | 'dtype' | 'threads' | 'maxLength' | 'maxBatch' | 'pooling' | 'adapter' | 'onnxFile'> {
+  extends Pick<
+    LoadOptions,
+    'backend' | 'dtype' | 'threads' | 'maxLength' | 'maxBatch' | 'pooling' | 'adapter' | 'onnxFile'
+  > {
   /** Its folder; kept as a full path. */
   folder: string
   /**

@@ -74,7 +74,7 @@ export class MultiVectorEmbedder extends Model {
     const checks = streamChecks<MultiVectorOptions>(multiVectorChecks)
     const { purpose = 'document', signal, onProgress, ...rest } = readOptions(method, options, checks)
     const errand = tokensErrand(handle, { priority: 'background', ...rest }, purpose)
-    const sink = (count: number): Sink<Rows, WithUsage<Matrix[]>> => rowsSink(count, handle.info.dims, false)
+    const sink = (count: number): Sink<Rows, unknown> => rowsSink(count, handle.info.dims, false)
     return embeddings(handle, method, texts, { errand, sink, signal, onProgress })
   }
 

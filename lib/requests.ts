@@ -199,9 +199,9 @@ export function promptOf(
   purpose: string | undefined,
 ): NativeEmbedOptions {
   if (asked === undefined) return { purpose }
-  if (typeof asked !== 'string') return { promptText: asked.text }
+  if (typeof asked !== 'string') return { promptText: asked.text, purpose }
   checkPromptName(handle, asked)
-  return { prompt: asked }
+  return { prompt: asked, purpose }
 }
 
 function checkPromptName({ info }: Handle, name: string): void {

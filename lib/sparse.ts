@@ -77,9 +77,13 @@ export class SparseEmbedder extends Model {
     options?: StreamOptions<SparseOptions>,
   ): AsyncGenerator<SparseVector, void, undefined> {
     const [handle, method] = [handleOf(this), 'embedStream']
-    const { purpose, signal, onProgress, ...rest } = readOptions(method, options, streamChecks<SparseOptions>(sparseChecks))
+    const { purpose, signal, onProgress, ...rest } = readOptions(
+      method,
+      options,
+      streamChecks<SparseOptions>(sparseChecks),
+    )
     const errand = sparseErrand(handle, { priority: 'background', ...rest }, purpose)
-    const sink = (count: number): Sink<Rows, WithUsage<SparseVector[]>> => sparseSink(count, false)
+    const sink = (count: number): Sink<Rows, unknown> => sparseSink(count, false)
     return embeddings(handle, method, texts, { errand, sink, signal, onProgress })
   }
 }

@@ -83,7 +83,7 @@ impl HybridEmbedder {
         request: SparseRequest,
         done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
     ) {
-        let SparseRequest { texts, prompt, overflow, side, ticket } = request;
+        let SparseRequest { texts, prompt, overflow, side, ticket, .. } = request;
         let (limit, chunks) = (self.model.limit(overflow, side), overflow == Overflow::Chunk);
         match self.model.prompt(&prompt) {
             Ok(prompt) => {

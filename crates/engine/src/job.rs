@@ -379,7 +379,7 @@ impl Rows {
     }
 
     /// Lays rows that differ in length end to end; those that failed are empty.
-    fn join(&mut self, mut pieces: Vec<Piece>, count: usize) -> Result<(), Error> {
+    pub(crate) fn join(&mut self, mut pieces: Vec<Piece>, count: usize) -> Result<(), Error> {
         pieces.resize_with(count, Piece::default);
         let sum = |length: fn(&Piece) -> usize| pieces.iter().map(length).sum::<usize>();
         let (values, indices) = (sum(|piece| piece.values.len()), sum(|piece| piece.indices.len()));

@@ -145,6 +145,8 @@ fn punctuation() -> Vec<String> {
 /// What PyLate writes into config_sentence_transformers.json.
 #[derive(Default, Deserialize)]
 struct Knobs {
+    /// `ColBERT` of PyLate's.
+    model_type: Option<String>,
     query_prefix: Option<String>,
     document_prefix: Option<String>,
     query_length: Option<usize>,
@@ -188,11 +190,7 @@ fn of_modules(
     }
     let knobs: Knobs = optional(&folder.join("config_sentence_transformers.json"))?;
     let own: TransformerKnobs = optional(&transformer.join("sentence_bert_config.json"))?;
-    let mut late = if knobs.query_prefix.is_some() || knobs.document_prefix.is_some() {
-        knobs.late()
-    } else {
-        own.late(&knobs)
-    };
+    let mut late = if knobs.is_pylate() { knobs.late() } else { own.late(&knobs) };
     let mut layers = Vec::new();
     for module in modules.iter().skip(1) {
         match module.class() {
@@ -226,6 +224,11 @@ fn skipped(config: &Config) -> Result<Vec<String>, Error> {
 }
 
 impl Knobs {
+    fn is_pylate(&self) -> bool {
+        let named = self.model_type.as_deref() == Some("ColBERT");
+        named || self.query_prefix.is_some() || self.document_prefix.is_some()
+    }
+
     /// PyLate's: markers before texts, queries filled up, vectors of length 1, punctuation left out unless said.
     fn late(self) -> Late {
         let Self { mut prompts, .. } = self;

@@ -4,6 +4,7 @@
 //! `inference/embedder/encoder_only/m3.py`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use nn::{Activation, Config, DenseSource, HeadSource, LayerSource, files};
 use serde::Deserialize;
@@ -13,15 +14,18 @@ use crate::Error;
 use crate::job::Piece;
 use crate::kind::Kind;
 use crate::load::Task;
-use crate::spec::{FoundModule, Purpose, is_architecture};
+use crate::router::QueryTable;
+use crate::spec::{FoundModule, Purpose, is_architecture, query_table};
 
 /// How weights of tokens come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lexicon {
-    /// The logarithm of 1 + the positive part of the largest logit, so many times over.
+    /// The logarithm of 1 + the positive part of each logit, so many times over; of all tokens of a text the largest.
     Splade {
         /// Once; twice for `log1p_relu`.
         logarithms: usize,
+        /// Of all tokens the sum instead.
+        sum: bool,
     },
     /// The largest weight of each token of the text, without special tokens.
     OwnTokens,
@@ -48,21 +52,22 @@ const WEIGHTS: &str = "sparse_linear.safetensors";
 
 /// The head of a sparse model.
 pub(crate) fn head(
+    folder: &Path,
     transformer: &Path,
     config: &Config,
     modules: &[FoundModule],
 ) -> Result<(HeadSource, Purpose), Error> {
     match modules {
         [_, pooling] if pooling.class() == "SpladePooling" => {
-            Ok((HeadSource::Vocabulary, Purpose::Sparse(splade(&pooling.config()?)?)))
+            Ok(splade(&pooling.config()?)?.head(query_table(folder)?))
         }
         [] if is_architecture(config, "ForMaskedLM") => {
-            Ok((HeadSource::Vocabulary, Purpose::Sparse(Lexicon::Splade { logarithms: 1 })))
+            Ok(Lexicon::Splade { logarithms: 1, sum: false }.head(None))
         }
         _ => {
             if let Some(layer) = own_layer(transformer, config)? {
                 let layers = vec![layer];
-                return Ok((HeadSource::Tokens { layers }, Purpose::Sparse(Lexicon::OwnTokens)));
+                return Ok((HeadSource::Tokens { layers }, Purpose::Sparse(Lexicon::OwnTokens, None)));
             }
             let kind = Kind::of(config, modules);
             let why = "it weighs no tokens: it has neither a masked-language-model head with SpladePooling behind it or \
@@ -77,19 +82,20 @@ pub(crate) fn head(
 
 fn splade(config: &Config) -> Result<Lexicon, Error> {
     let fields: SpladePooling = config.read()?;
-    if fields.pooling_strategy != "max" {
-        let message = format!("pooling_strategy {:?} is not supported; \"max\" is", fields.pooling_strategy);
-        return Err(config.unsupported(message).into());
-    }
-    match fields.activation_function.as_str() {
-        "relu" => Ok(Lexicon::Splade { logarithms: 1 }),
-        "log1p_relu" => Ok(Lexicon::Splade { logarithms: 2 }),
-        other => {
-            let message =
-                format!("activation_function {other:?} is not known; known are relu and log1p_relu");
-            Err(config.unsupported(message).into())
-        }
-    }
+    let unknown = |field: &str, value: &str, known: &str| -> Error {
+        config.unsupported(format!("{field} {value:?} is not known; known are {known}")).into()
+    };
+    let sum = match fields.pooling_strategy.as_str() {
+        "max" => false,
+        "sum" => true,
+        other => return Err(unknown("pooling_strategy", other, "max and sum")),
+    };
+    let logarithms = match fields.activation_function.as_str() {
+        "relu" => 1,
+        "log1p_relu" => 2,
+        other => return Err(unknown("activation_function", other, "relu and log1p_relu")),
+    };
+    Ok(Lexicon::Splade { logarithms, sum })
 }
 
 /// bge-m3's layer that weighs tokens, if it lies beside the model.
@@ -131,15 +137,22 @@ pub(crate) fn beside(
 }
 
 impl Lexicon {
+    /// The head that it needs, and itself.
+    fn head(self, queries: Option<Arc<QueryTable>>) -> (HeadSource, Purpose) {
+        let largest = !matches!(self, Self::Splade { sum: true, .. });
+        (HeadSource::Vocabulary { largest }, Purpose::Sparse(self, queries))
+    }
+
     /// The weights above 0, by ascending token, of what the model made of a text.
     pub(crate) fn weigh(self, text: &Encoded, made: &[f32], specials: &[u32]) -> Piece {
         let weights: Vec<(u32, f32)> = match self {
-            Self::Splade { logarithms } => {
+            Self::Splade { logarithms, sum } => {
                 let weight = |logit: f32| (0..logarithms).fold(logit.max(0.0), |value, _| value.ln_1p());
-                (0..)
-                    .zip(made.iter().map(|&logit| weight(logit)))
-                    .filter(|&(_, weight)| weight > 0.0)
-                    .collect()
+                let weights = match sum {
+                    true => summed(made, text.ids.len(), weight),
+                    false => made.iter().map(|&logit| weight(logit)).collect(),
+                };
+                (0..).zip(weights).filter(|&(_, weight)| weight > 0.0).collect()
             }
             Self::OwnTokens => largest_of_each(text, made, specials),
         };
@@ -152,6 +165,16 @@ impl Lexicon {
         let names = ["cls_token", "eos_token", "pad_token", "unk_token"];
         names.iter().filter_map(|name| tokenizer.named(name)).collect()
     }
+}
+
+/// Of `[tokens, vocabulary]` the sum of each column's weights.
+fn summed(logits: &[f32], tokens: usize, weight: impl Fn(f32) -> f32) -> Vec<f32> {
+    let columns = logits.len() / tokens.max(1);
+    let mut sums = vec![0.0_f64; columns];
+    for row in logits.chunks_exact(columns.max(1)) {
+        sums.iter_mut().zip(row).for_each(|(sum, &logit)| *sum += f64::from(weight(logit)));
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
 }
 
 /// The weights of a text's windows as one: the largest of each token, as within a window.

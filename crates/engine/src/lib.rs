@@ -32,6 +32,7 @@ mod overflow;
 mod probe;
 mod registry;
 mod reranker;
+mod router;
 mod scheduler;
 mod sparse;
 mod spec;

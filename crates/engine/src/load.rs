@@ -115,7 +115,7 @@ impl Serialize for Task {
 /// Reads a folder.
 pub(crate) fn load(folder: &Path, options: &LoadOptions, task: Task) -> Result<Parts, Error> {
     let mut spec = claims(folder, options, task)?;
-    let tokenizer = tokenizer(&spec)?;
+    let tokenizer = tokenizer(&(&spec).into())?;
     if let Purpose::Judge = spec.purpose {
         let tokens = judge::answers(&tokenizer.tokenizer, &spec.source.config)?;
         spec.source.head = HeadSource::Answers { tokens };
@@ -195,12 +195,38 @@ fn pooling_named(name: &str) -> Result<PoolingMode, Error> {
     })
 }
 
+/// What a tokenizer is made of.
+pub(crate) struct TokenizerFiles<'a> {
+    /// Holds tokenizer.json.
+    pub(crate) tokenizer: &'a Path,
+    /// Holds tokenizer_config.json, if there is one.
+    pub(crate) settings: &'a Path,
+    /// Whether texts are lowercased before.
+    pub(crate) lowercase: bool,
+    /// Which tokens of a text count.
+    pub(crate) reading: Reading,
+    /// Tokens that are kept whole.
+    pub(crate) markers: &'a [String],
+}
+
+impl<'a> From<&'a Spec> for TokenizerFiles<'a> {
+    fn from(spec: &'a Spec) -> Self {
+        Self {
+            tokenizer: &spec.tokenizer,
+            settings: &spec.tokenizer_settings,
+            lowercase: spec.lowercase,
+            reading: spec.reading,
+            markers: spec.purpose.markers(),
+        }
+    }
+}
+
 /// The tokenizer, once a process for each pair of files.
-fn tokenizer(spec: &Spec) -> Result<Arc<SharedTokenizer>, Error> {
-    let path = spec.tokenizer.join("tokenizer.json");
-    let settings = spec.tokenizer_settings.join("tokenizer_config.json");
+pub(crate) fn tokenizer(made_of: &TokenizerFiles<'_>) -> Result<Arc<SharedTokenizer>, Error> {
+    let TokenizerFiles { tokenizer, settings, lowercase, reading, markers } = *made_of;
+    let folder = tokenizer;
+    let (path, settings) = (tokenizer.join("tokenizer.json"), settings.join("tokenizer_config.json"));
     let files = [identity(&path)?, identity(&settings)?];
-    let (lowercase, reading, markers) = (spec.lowercase, spec.reading, spec.purpose.markers());
     let settled = files[1].is_some();
     let form = format!("tokenizer lowercase={lowercase} {reading:?} settings={settled} {markers:?}");
     Store::process().get_or_make(Key { files: files.into_iter().flatten().collect(), form }, || {
@@ -214,7 +240,7 @@ fn tokenizer(spec: &Spec) -> Result<Arc<SharedTokenizer>, Error> {
         let hash =
             XxHash3_64::oneshot(&tokenizer) ^ XxHash3_64::oneshot(settings.unwrap_or(b"none")).rotate_left(1);
         let parsed = Tokenizer::parse(&source);
-        let tokenizer = parsed.map_err(|error| Error::Tokenizer { folder: spec.tokenizer.clone(), error })?;
+        let tokenizer = parsed.map_err(|error| Error::Tokenizer { folder: folder.into(), error })?;
         Ok(SharedTokenizer { tokenizer, hash })
     })
 }
@@ -288,7 +314,7 @@ fn head_facts(head: &HeadSource) -> String {
         }
         HeadSource::Classifier { labels } => format!("classifier {labels}"),
         HeadSource::Answers { tokens } => format!("answers {tokens:?}"),
-        HeadSource::Vocabulary => "vocabulary".into(),
+        HeadSource::Vocabulary { .. } => "vocabulary".into(),
         HeadSource::Tokens { layers } => format!("tokens {}", layer_facts(layers)),
         HeadSource::Several(heads) => heads.iter().map(head_facts).collect::<Vec<_>>().join(" and "),
     }

@@ -151,7 +151,7 @@ fn pooling(head: &HeadSource) -> String {
     match head {
         HeadSource::Embedding { pooling, .. } => pooling.name(),
         HeadSource::Classifier { .. } | HeadSource::Answers { .. } => "classifier".into(),
-        HeadSource::Vocabulary => "max".into(),
+        HeadSource::Vocabulary { largest } => if *largest { "max" } else { "sum" }.into(),
         HeadSource::Tokens { .. } => "none".into(),
         HeadSource::Several(heads) => heads.first().map(pooling).unwrap_or_default(),
     }
@@ -161,7 +161,7 @@ fn pooling(head: &HeadSource) -> String {
 fn dims(parts: &Parts) -> usize {
     let made = parts.backend.dims();
     match &parts.spec.purpose {
-        Purpose::Sparse(_) => parts.tokenizer.tokenizer.vocab_size().max(made),
+        Purpose::Sparse(..) => parts.tokenizer.tokenizer.vocab_size().max(made),
         _ => parts.spec.truncate_dim.map_or(made, |kept| kept.max(1).min(made)),
     }
 }

@@ -8,13 +8,16 @@ use crate::job::{Job, Made, Piece, Rows, Ticket, Width, Work, finite};
 use crate::lexicon::{self, Lexicon};
 use crate::load::Task;
 use crate::model::Model;
+use crate::router::{QueryPlan, QueryTable};
 use crate::spec::Purpose;
-use crate::{Error, Fetched, Info, LoadOptions, Overflow, PromptChoice, Side};
+use crate::{Error, Fetched, Info, LoadOptions, Overflow, PromptChoice, Role, Side};
 
 /// A model that turns texts into weights of tokens. Shared by all who hold it; dropped by the last.
 pub struct SparseEmbedder {
     model: Model,
     lexicon: Lexicon,
+    /// Weighs queries, where they need no transformer.
+    queries: Option<Arc<QueryTable>>,
     /// Tokens whose own weights do not count.
     specials: Vec<u32>,
 }
@@ -25,6 +28,8 @@ pub struct SparseRequest {
     pub texts: Vec<String>,
     /// What stands before each.
     pub prompt: PromptChoice,
+    /// What they are for, where models read queries and documents differently.
+    pub role: Role,
     /// What happens to a text that is too long.
     pub overflow: Overflow,
     /// The end at which it is cut; `None`: as the tokenizer's files say.
@@ -48,12 +53,12 @@ impl SparseEmbedder {
     /// As [`Embedder::open`](crate::Embedder::open); a model that weighs no tokens.
     pub fn open(model: &Fetched, options: &LoadOptions) -> Result<Arc<Self>, Error> {
         let model = Model::load(model, options, Task::Sparse)?;
-        let lexicon = match &model.spec.purpose {
-            Purpose::Sparse(lexicon) => *lexicon,
-            _ => Lexicon::OwnTokens,
+        let (lexicon, queries) = match &model.spec.purpose {
+            Purpose::Sparse(lexicon, queries) => (*lexicon, queries.clone()),
+            _ => (Lexicon::OwnTokens, None),
         };
         let specials = lexicon.specials(model.tokenizer());
-        Ok(Arc::new(Self { model, lexicon, specials }))
+        Ok(Arc::new(Self { model, lexicon, queries, specials }))
     }
 
     /// What it is and how it runs.
@@ -73,14 +78,19 @@ impl SparseEmbedder {
         request: SparseRequest,
         done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
     ) {
-        let SparseRequest { texts, prompt, overflow, side, ticket } = request;
+        let SparseRequest { texts, prompt, role, overflow, side, ticket } = request;
         let (limit, chunks) = (self.model.limit(overflow, side), overflow == Overflow::Chunk);
-        match self.model.prompt(&prompt) {
-            Ok(prompt) => {
+        match (self.model.prompt(&prompt), &self.queries) {
+            (Ok(prompt), Some(table)) if role == Role::Query => {
+                self.model.used.note();
+                let (table, plan) = (table.clone(), QueryPlan { prompt, overflow, side });
+                crate::spawn(move || table.weigh_all(&texts, &plan, &ticket), done);
+            }
+            (Ok(prompt), _) => {
                 let work = SparseWork { embedder: self.clone(), texts, prompt, limit, chunks };
                 Job::start(work, ticket, Box::new(done));
             }
-            Err(error) => done(Err(error)),
+            (Err(error), _) => done(Err(error)),
         }
     }
 }

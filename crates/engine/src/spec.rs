@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use backend::{Pooling, PoolingMode};
 use nn::{Activation, Config, DenseSource, HeadSource, LayerSource, NormSource, Source, files};
@@ -18,6 +19,7 @@ use crate::labels::Labels;
 use crate::late::Late;
 use crate::lexicon::Lexicon;
 use crate::load::Task;
+use crate::router::{QueryTable, ROUTER, Route};
 use crate::static_model::{STATIC, StaticModel};
 use crate::{Error, LoadOptions, hybrid, judge, labels, late, lexicon};
 
@@ -32,8 +34,8 @@ pub(crate) enum Purpose {
     Judge,
     /// A score a label.
     Classify(Labels),
-    /// Weights of tokens.
-    Sparse(Lexicon),
+    /// Weights of tokens; of queries by a table alone, where there is one.
+    Sparse(Lexicon, Option<Arc<QueryTable>>),
     /// One vector a token.
     Tokens(Late),
     /// One vector a text, weights of its own tokens and one vector a token.
@@ -85,11 +87,12 @@ pub struct Spec {
     pub(crate) purpose: Purpose,
 }
 
+/// A module as a list names it.
 #[derive(Deserialize)]
-struct ModuleEntry {
-    path: String,
+pub(crate) struct ModuleEntry {
+    pub(crate) path: String,
     #[serde(rename = "type")]
-    class: String,
+    pub(crate) class: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -171,7 +174,7 @@ impl Spec {
             }
             Task::Rerank => reranker_head(&config, &modules)?,
             Task::Classify => classifier_head(&config, &modules)?,
-            Task::Sparse => lexicon::head(&transformer, &config, &modules)?,
+            Task::Sparse => lexicon::head(folder, &transformer, &config, &modules)?,
             Task::Late => late::head(folder, &transformer, &config, &modules)?,
             Task::Hybrid => hybrid::head(&transformer, &config, &modules)?,
         };
@@ -187,7 +190,7 @@ impl Spec {
             prompts,
             default_prompt: model.default_prompt_name,
             max_seq_length: match &purpose {
-                Purpose::Embed | Purpose::Sparse(_) | Purpose::Hybrid(_) => about.max_seq_length,
+                Purpose::Embed | Purpose::Sparse(..) | Purpose::Hybrid(_) => about.max_seq_length,
                 Purpose::Tokens(late) => late.document_length.or(about.max_seq_length),
                 _ => None,
             },
@@ -370,8 +373,14 @@ fn modules(folder: &Path) -> Result<Vec<FoundModule>, Error> {
     list.check(entries.len() <= MOST_MODULES, || {
         format!("lists {} modules; at most {MOST_MODULES} are read", entries.len())
     })?;
-    let modules: Vec<FoundModule> =
-        entries.into_iter().map(|entry| found(folder, entry, &list)).collect::<Result<_, _>>()?;
+    let each = |entries: Vec<ModuleEntry>| -> Result<Vec<FoundModule>, Error> {
+        entries.into_iter().map(|entry| found(folder, entry, &list)).collect()
+    };
+    let mut modules = each(entries)?;
+    // Documents' modules stand for a router: all classes but one read nothing else.
+    if is_routed(&modules) {
+        modules = each(Route::read(&modules[0].folder)?.documents)?;
+    }
     match modules.first() {
         Some(first)
             if ["Transformer", "MLMTransformer", OWN_TRANSFORMER, STATIC].contains(&first.class()) =>
@@ -383,6 +392,28 @@ fn modules(folder: &Path) -> Result<Vec<FoundModule>, Error> {
         }
         None => Err(list.broken("lists no modules").into()),
     }
+}
+
+fn is_routed(modules: &[FoundModule]) -> bool {
+    matches!(modules, [only] if only.class() == ROUTER)
+}
+
+/// The table that weighs queries' tokens, where modules.json names a router to one.
+pub(crate) fn query_table(folder: &Path) -> Result<Option<Arc<QueryTable>>, Error> {
+    let path = folder.join("modules.json");
+    if !files::exists(&path)? {
+        return Ok(None);
+    }
+    let list = Config::open(&path)?;
+    let entries: Vec<ModuleEntry> = list.read()?;
+    let modules: Vec<FoundModule> =
+        entries.into_iter().map(|entry| found(folder, entry, &list)).collect::<Result<_, _>>()?;
+    if !is_routed(&modules) {
+        return Ok(None);
+    }
+    let queries = Route::read(&modules[0].folder)?.queries;
+    let entry = ModuleEntry { path: queries, class: String::new() };
+    Ok(Some(Arc::new(QueryTable::open(&found(&modules[0].folder, entry, &list)?.folder)?)))
 }
 
 /// A model's own transformer module, beside its weights.

@@ -16,7 +16,7 @@ pub(crate) enum Wanted {
 }
 
 /// Small files that describe a model, in its folder and in those of its modules.
-const DESCRIPTIONS: [&str; 8] = [
+const DESCRIPTIONS: [&str; 9] = [
     "config.json",
     "modules.json",
     "sentence_bert_config.json",
@@ -24,20 +24,26 @@ const DESCRIPTIONS: [&str; 8] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "adapter_config.json",
+    "router_config.json",
     // Of Stanford's ColBERT.
     "artifact.metadata",
 ];
+
+/// Beginnings of the folders of routes.
+const ROUTES: [&str; 2] = ["query_", "document_"];
 
 /// Layers of bge-m3 on tokens, small ones.
 const LAYERS: [&str; 2] = ["sparse_linear.safetensors", "colbert_linear.safetensors"];
 
 /// The files that say what else is wanted. Folders of modules begin with a number, as `Module.save` of
-/// sentence-transformers names them.
+/// sentence-transformers names them, or with the name of a router's route.
 pub(crate) fn descriptions(files: &[&str]) -> Vec<String> {
     let is_wanted = |path: &&&str| match path.split_once('/') {
         None => DESCRIPTIONS.contains(path),
         Some((folder, name)) => {
-            folder.starts_with(|c: char| c.is_ascii_digit()) && DESCRIPTIONS.contains(&name)
+            let routed = ROUTES.iter().any(|route| folder.starts_with(route));
+            let numbered = folder.starts_with(|c: char| c.is_ascii_digit());
+            (numbered || routed) && DESCRIPTIONS.contains(&name)
         }
     };
     files.iter().filter(is_wanted).map(|path| path.to_string()).collect()
@@ -49,9 +55,19 @@ pub(crate) fn modules(folder: &Path) -> Vec<String> {
     let bytes = nn::files::read(&folder.join("modules.json")).ok().flatten().unwrap_or_default();
     let list: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let paths = list.as_array().into_iter().flatten().filter_map(|module| module["path"].as_str());
-    let folders: Vec<String> =
+    let mut folders: Vec<String> =
         paths.map(|path| path.trim_matches('/').trim_start_matches("./").into()).collect();
+    if list[0]["type"].as_str().is_some_and(|class| class.ends_with(".Router")) {
+        folders.extend(routes(folder));
+    }
     if folders.is_empty() { vec![String::new()] } else { folders }
+}
+
+/// The folders that a router's file names.
+fn routes(folder: &Path) -> Vec<String> {
+    let bytes = nn::files::read(&folder.join("router_config.json")).ok().flatten().unwrap_or_default();
+    let routes: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    routes["types"].as_object().into_iter().flat_map(|types| types.keys().cloned()).collect()
 }
 
 impl Wanted {
@@ -161,6 +177,23 @@ mod tests {
     fn shards_come_with_their_index() {
         let files = ["model-00001-of-00002.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
         assert_eq!(Wanted::Model.weights(&files, &[String::new()]), &files[..2]);
+    }
+
+    #[test]
+    fn the_folders_of_routes_are_wanted() {
+        let files = [
+            "document_0_MLMTransformer/config.json",
+            "document_0_MLMTransformer/model.safetensors",
+            "query_0_SparseStaticEmbedding/config.json",
+            "query_0_SparseStaticEmbedding/model.safetensors",
+            "query_0_SparseStaticEmbedding/vocab.txt",
+            "router_config.json",
+        ];
+        assert_eq!(descriptions(&files), [files[0], files[2], files[5]]);
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../__test__/data/tiny-models/splade-router");
+        let wanted = Wanted::Model.weights(&files, &modules(Path::new(folder)));
+        assert!([files[1], files[3]].iter().all(|file| wanted.iter().any(|path| path == file)), "{wanted:?}");
+        assert!(!wanted.iter().any(|path| path == files[4]), "{wanted:?}");
     }
 
     #[test]

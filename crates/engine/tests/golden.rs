@@ -181,7 +181,7 @@ fn check_sparse(backend: &str, folder: &Path, golden: &Value, prefix: &str) {
     let embed = |texts: &[&str]| {
         let texts = texts.iter().map(|text| (*text).to_string()).collect();
         let (prompt, overflow, ticket) = (PromptChoice::Default, Overflow::Truncate, Ticket::default());
-        let request = SparseRequest { texts, prompt, overflow, side: None, ticket };
+        let request = SparseRequest { texts, prompt, role: Role::Document, overflow, side: None, ticket };
         settled(|done| embedder.embed(request, done))
     };
     let items = golden["items"].as_array().unwrap();
@@ -250,6 +250,7 @@ fn check_hybrid(backend: &str, folder: &Path, golden: &Value) {
     let request = |texts: &[&str]| SparseRequest {
         texts: texts.iter().map(|text| (*text).to_string()).collect(),
         prompt: PromptChoice::Default,
+        role: Role::Document,
         overflow: Overflow::Truncate,
         side: None,
         ticket: Ticket::default(),
@@ -392,6 +393,28 @@ fn the_committed_models() {
 fn a_larger_collection() {
     let Some(data) = std::env::var_os("EMBED_NATIVE_DATA") else { return };
     assert!(check_all(&Path::new(&data).join("tiny-models")) >= 40);
+}
+
+/// Queries are weighed by a table alone; a query beside a document of the same words differs.
+#[test]
+fn a_router() {
+    let folder = folder("splade-router");
+    for backend in EXECUTORS {
+        let embedder = SparseEmbedder::load(&folder.to_string_lossy(), &on(backend)).unwrap();
+        for item in json(&folder.join("golden-router.json"))["items"].as_array().unwrap() {
+            let (prompt, role) = match item["task"] == "query" {
+                true => (PromptChoice::Query, Role::Query),
+                false => (PromptChoice::Document, Role::Document),
+            };
+            let text = item["text"].as_str().unwrap();
+            let (texts, ticket) = (vec![text.to_string()], Ticket::default());
+            let overflow = Overflow::Truncate;
+            let request = SparseRequest { texts, prompt, role, overflow, side: None, ticket };
+            let rows = settled(|done| embedder.embed(request, done));
+            let want = (integers(&item["indices"]), floats(&item["values"]));
+            check_weights((&rows.indices, &rows.matrix), (&want.0, &want.1), text);
+        }
+    }
 }
 
 /// bfloat16 has 8 bits: one rounding of 2^-9 an input, which random weights do not average out as trained ones do.

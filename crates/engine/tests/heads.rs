@@ -77,7 +77,7 @@ fn labels_and_answers_that_cannot_be() {
 fn weights_of_tokens_that_cannot_be() {
     let (bert, pooling) = ("splade-bert-own", "1_SpladePooling/config.json");
     check([
-        (SPARSE, bert, pooling, "pooling_strategy", json!("sum"), UNSUPPORTED, "\"sum\""),
+        (SPARSE, bert, pooling, "pooling_strategy", json!("mean"), UNSUPPORTED, "\"mean\""),
         (SPARSE, bert, pooling, "activation_function", json!("tanh"), UNSUPPORTED, "\"tanh\""),
         (SPARSE, bert, "config.json", "hidden_act", json!("poem"), UNSUPPORTED, "poem"),
         (SPARSE, "late-pylate", "config.json", "x", json!(0), UNSUPPORTED, "weighs no tokens"),
@@ -196,8 +196,8 @@ fn run(loaded: &Loaded, texts: &[&str]) -> Rows {
         }
         Loaded::Hybrid(_) => panic!("the golden models show it"),
         Loaded::Sparse(model) => {
-            let prompt = PromptChoice::Default;
-            model.embed(SparseRequest { texts, prompt, overflow, side, ticket }, done);
+            let (prompt, role) = (PromptChoice::Default, Role::Document);
+            model.embed(SparseRequest { texts, prompt, role, overflow, side, ticket }, done);
         }
         Loaded::MultiVector(model) => {
             model.embed(TokensRequest { texts, role: Role::Query, overflow, side, ticket }, done);

@@ -132,7 +132,10 @@ impl Checkpoint {
 
     /// Reads a tensor of reals or whole numbers as f32. For files that are known to hold them: a whole number
     /// in place of a real one is a packed weight, which [`read`](Self::read) refuses.
-    pub(crate) fn read_numbers(&self, name: &str) -> Result<Vec<f32>, Error> {
+    ///
+    /// # Errors
+    /// A tensor that is missing, or of another kind.
+    pub fn numbers_of(&self, name: &str) -> Result<Vec<f32>, Error> {
         let (shard, info) = self.find(name)?;
         Ok(match info.dtype {
             Dtype::F64 => narrowed(shard.read(name, info)?, |bits| f64::from_bits(u64::from_le(bits)) as f32),

@@ -94,7 +94,11 @@ fn head<D: Device>(
         HeadSource::Embedding { pooling, layers } => Head::load(pooling.clone(), layers, width, device),
         HeadSource::Tokens { layers } => Head::of_tokens(layers, width, device),
         HeadSource::Classifier { labels } => Ok(((architectures.classifier)(config, weights, *labels)?, 0)),
-        HeadSource::Vocabulary => Ok(((architectures.vocabulary)(config, weights)?, 0)),
+        HeadSource::Vocabulary { largest } => {
+            let mut head = (architectures.vocabulary)(config, weights)?;
+            head.pooling = head.pooling.filter(|_| *largest);
+            Ok((head, 0))
+        }
         HeadSource::Answers { tokens } => Ok((Head::answers(config, &weights, tokens, width)?, 0)),
         HeadSource::Several(_) => Err(config.unsupported("heads within heads are not supported")),
     }

@@ -30,7 +30,7 @@ impl Source {
         if let Some(folder) = &self.adapter {
             sum = sum.saturating_add(Checkpoint::of_file(folder.join(adapter::WEIGHTS))?.numbers());
         }
-        if let HeadSource::Vocabulary = self.head {
+        if let HeadSource::Vocabulary { .. } = self.head {
             sum = sum.saturating_add(self.table());
         }
         for layer in self.head.layers().into_iter().filter(|layer| layer.is_apart(&self.folder)) {
@@ -67,8 +67,11 @@ pub enum HeadSource {
         /// Their ids.
         tokens: Vec<u32>,
     },
-    /// The largest logit of each token of the vocabulary over the tokens of a text (SPLADE).
-    Vocabulary,
+    /// Logits of each token of the vocabulary (SPLADE).
+    Vocabulary {
+        /// Whether those of a text are the largest over its tokens; else each of its tokens has its own.
+        largest: bool,
+    },
     /// Layers on each token, which keeps a vector of its own.
     Tokens {
         /// In order.
@@ -83,7 +86,7 @@ impl HeadSource {
         match self {
             Self::Embedding { layers, .. } | Self::Tokens { layers } => layers.iter().collect(),
             Self::Several(heads) => heads.iter().flat_map(Self::layers).collect(),
-            Self::Classifier { .. } | Self::Answers { .. } | Self::Vocabulary => Vec::new(),
+            Self::Classifier { .. } | Self::Answers { .. } | Self::Vocabulary { .. } => Vec::new(),
         }
     }
 

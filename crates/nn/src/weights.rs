@@ -180,7 +180,7 @@ impl<'a, D: Device> Weights<'a, D> {
     pub fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         let (name, base) = (self.name(name), self.loader.tensors.base);
         base.locate(&name, shape)?;
-        base.read_numbers(&name)
+        base.numbers_of(&name)
     }
 
     /// A table of `shape`, rows by columns, that `make` computes of the tensors `names`.

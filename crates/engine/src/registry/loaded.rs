@@ -132,7 +132,7 @@ impl Loaded {
         done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
     ) {
         let (prompt, score) = (PromptChoice::Default, Score::Logit);
-        let (overflow, side) = (Overflow::Truncate, None);
+        let (overflow, side, role) = (Overflow::Truncate, None, Role::Document);
         match self {
             Self::Embedder(embedder) => {
                 embedder.embed(Request { texts, settings: EmbedSettings::default(), ticket }, done);
@@ -146,14 +146,13 @@ impl Loaded {
                 classifier.classify(ClassifyRequest { texts, score, overflow, side, ticket }, done);
             }
             Self::Sparse(embedder) => {
-                embedder.embed(SparseRequest { texts, prompt, overflow, side, ticket }, done);
+                embedder.embed(SparseRequest { texts, prompt, role, overflow, side, ticket }, done);
             }
             Self::MultiVector(embedder) => {
-                let role = Role::Document;
                 embedder.embed(TokensRequest { texts, role, overflow, side, ticket }, done);
             }
             Self::Hybrid(embedder) => {
-                embedder.embed(SparseRequest { texts, prompt, overflow, side, ticket }, done);
+                embedder.embed(SparseRequest { texts, prompt, role, overflow, side, ticket }, done);
             }
         }
     }
