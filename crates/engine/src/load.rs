@@ -309,7 +309,7 @@ impl Parts {
 
 fn head_facts(head: &HeadSource) -> String {
     match head {
-        HeadSource::Embedding { pooling: Pooling { modes, include_prompt }, layers } => {
+        HeadSource::Embedding { pooling: Pooling { modes, include_prompt, .. }, layers } => {
             format!("{modes:?} {include_prompt} {}", layer_facts(layers))
         }
         HeadSource::Classifier { labels } => format!("classifier {labels}"),

@@ -373,13 +373,13 @@ fn modules(folder: &Path) -> Result<Vec<FoundModule>, Error> {
     list.check(entries.len() <= MOST_MODULES, || {
         format!("lists {} modules; at most {MOST_MODULES} are read", entries.len())
     })?;
-    let each = |entries: Vec<ModuleEntry>| -> Result<Vec<FoundModule>, Error> {
+    let each = |folder: &Path, entries: Vec<ModuleEntry>| -> Result<Vec<FoundModule>, Error> {
         entries.into_iter().map(|entry| found(folder, entry, &list)).collect()
     };
-    let mut modules = each(entries)?;
+    let mut modules = each(folder, entries)?;
     // Documents' modules stand for a router: all classes but one read nothing else.
     if is_routed(&modules) {
-        modules = each(Route::read(&modules[0].folder)?.documents)?;
+        modules = each(&modules[0].folder, Route::read(&modules[0].folder)?.documents)?;
     }
     match modules.first() {
         Some(first)
@@ -473,7 +473,7 @@ fn read_pooling(config: &Config) -> Result<Pooling, Error> {
     }
     let repeated = (1..modes.len()).any(|at| modes[..at].contains(&modes[at]));
     config.check(!repeated, || "pooling_mode names a mode twice".into())?;
-    Ok(Pooling { modes, include_prompt })
+    Ok(Pooling { modes, include_prompt, padding: None })
 }
 
 /// `pooling_mode` of the new spelling: a name, or a list of names.

@@ -395,6 +395,26 @@ fn a_larger_collection() {
     assert!(check_all(&Path::new(&data).join("tiny-models")) >= 40);
 }
 
+/// A tokenizer may end texts with the token that pads, which transformers looks behind for none.
+#[test]
+fn a_decoder_scores_the_last_token_that_is_no_padding() {
+    const PAD: u32 = 600;
+    for backend in EXECUTORS {
+        let model = classifier(backend, &folder("rerank-qwen3-small"), 1);
+        let logit = |ids: &[u32]| {
+            let mut batch = Batch::default();
+            batch.push(Text { ids, types: &[], prompt_tokens: 0 });
+            let mut logits = [0.0];
+            model.embed(&batch, &mut logits).unwrap();
+            logits[0]
+        };
+        let plain = logit(&[71, 327, 367]);
+        assert!((logit(&[71, 327, 367, PAD, PAD]) - plain).abs() < 1e-6);
+        assert!((logit(&[71, PAD, 367]) - plain).abs() > 1e-3);
+        assert!((logit(&[PAD, PAD]) - logit(&[PAD])).abs() < 1e-6);
+    }
+}
+
 /// Queries are weighed by a table alone; a query beside a document of the same words differs.
 #[test]
 fn a_router() {

@@ -162,8 +162,8 @@ pub(crate) fn sliding_layers(
     named.iter().take(layers).map(sliding).collect()
 }
 
-/// `<Name>ForSequenceClassification`: the last token's state through `score`, which has no bias. The reference takes
-/// the last token that is no padding by its id: the same, unless the tokenizer ends texts with the padding token.
+/// `<Name>ForSequenceClassification`: the last token's state through `score`, which has no bias. The last that is not
+/// `pad_token_id`, as in `modeling_layers.py` of transformers 4.57, though a tokenizer may end texts with that.
 pub(crate) fn classifier<D: Device>(
     config: &Config,
     weights: Weights<'_, D>,
@@ -171,7 +171,9 @@ pub(crate) fn classifier<D: Device>(
 ) -> Result<Head<D>, Error> {
     let hidden = config.read::<DecoderConfig>()?.hidden_size;
     let score = Linear::load(weights.at("score"), hidden, labels, false)?;
-    Ok(Head::pooled(Pooling::of(PoolingMode::LastToken), vec![HeadLayer::Linear(score)]))
+    let padding = config.value()["pad_token_id"].as_u64().map(|id| id as u32);
+    let pooling = Pooling { padding, ..Pooling::of(PoolingMode::LastToken) };
+    Ok(Head::pooled(pooling, vec![HeadLayer::Linear(score)]))
 }
 
 /// `LlamaModel` and its kin.
