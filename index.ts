@@ -23,6 +23,7 @@ export { convert } from './lib/convert.js'
 export { download } from './lib/download.js'
 export { Embedder } from './lib/embedder.js'
 export { ModelError } from './lib/errors.js'
+export { HybridEmbedder } from './lib/hybrid.js'
 export { machine } from './lib/machine.js'
 export { Models } from './lib/models.js'
 export { MultiVectorEmbedder, maxSim } from './lib/multi-vector.js'
@@ -60,6 +61,7 @@ export type {
   EmbedStreamOptions,
   ErrorCode,
   HubOptions,
+  HybridVector,
   Label,
   Int8Vector,
   LoadOptions,
@@ -84,6 +86,7 @@ export type {
   SparseVector,
   Streamed,
   Stats,
+  StreamOptions,
   StreamOutputName,
   StreamProgress,
   Timing,

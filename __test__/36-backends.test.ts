@@ -38,7 +38,9 @@ test.each([
   ['candle', { dtype: 'int8' }, 'ERR_UNSUPPORTED', /"candle" computes in f32/],
   ['candle', { device: 'cuda' }, 'ERR_DEVICE', /"candle" computes on cpu/],
   ['onnx', { device: 'metal' }, 'ERR_DEVICE', /"onnx" computes on cpu/],
-  ['onnx', { dtype: 'bf16' }, 'ERR_UNSUPPORTED', /"onnx" computes in f32, int8/],
+  ['onnx', { dtype: 'bf16' }, 'ERR_UNSUPPORTED', /"onnx" computes in f32, f16, int8/],
+  ['native', { onnxFile: 'model.onnx' }, 'ERR_UNSUPPORTED', /onnxFile .*goes with backend "onnx"/],
+  ['onnx', { onnxFile: '../model.onnx' }, 'ERR_INVALID_ARGUMENT', /below the model's folder/],
 ] as const)('%s refuses %j by name', async (backend, options, code, message) => {
   await checkRejects(loadTiny('bert-mean', { backend, ...options }), code, message)
 })

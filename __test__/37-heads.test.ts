@@ -8,6 +8,7 @@ import {
   type CallEvent,
   Classifier,
   Embedder,
+  HybridEmbedder,
   type LoadOptions,
   type Matrix,
   Models,
@@ -124,6 +125,20 @@ test('a sparse model weighs tokens of its vocabulary', async () => {
   await checkFault(embedder.embed('a', { prompt: 'nobody' }), 'ERR_PROMPT')
 })
 
+test('queries may be weighed by a table alone, whatever prompt stands before them', async () => {
+  const embedder = await SparseEmbedder.load(tiny('splade-router'), f32)
+  const { items } = readJson<Pick<Heads, 'items'>>('tiny-models', 'splade-router', 'golden-router.json')
+  for (const { task, text, indices, values } of items.filter(({ task }) => task === 'query')) {
+    const found = await embedder.embedQuery(text)
+    expect([...found.indices], `${task}: ${text}`).toEqual(indices)
+    for (const [at, value] of values.entries()) checkNear(text, found.values[at]!, value)
+  }
+  const prompted = await embedder.embedQuery('fox', { prompt: { text: 'find ' } })
+  expect(prompted).toEqual(await embedder.embedQuery('find fox'))
+  const { value: streamed } = await embedder.embedStream(['find fox'], { purpose: 'query' }).next()
+  expect(streamed).toEqual({ ...prompted })
+})
+
 test('a late model keeps a vector a token, and maxSim compares them', async () => {
   const embedder = await MultiVectorEmbedder.load(tiny('late-pylate'), f32)
   const { items, maxsim_query_by_document } = golden('late-pylate')
@@ -147,12 +162,99 @@ test('a late model keeps a vector a token, and maxSim compares them', async () =
 
 test('a kind that the model is not is refused, and what would work is named', async () => {
   const refusals: [() => Promise<unknown>, RegExp][] = [
-    [() => Classifier.load(tiny('bert-mean')), /no sequence classifier.*Embedder\.load/],
-    [() => SparseEmbedder.load(tiny('bert-mean')), /Normalize.*makes no sparse vectors/],
-    [() => MultiVectorEmbedder.load(tiny('bert-mean')), /Pooling.*makes no vectors of tokens/],
+    [() => Classifier.load(tiny('bert-mean')), /no sequence classifier.* Embedder\.load/],
+    [() => Classifier.load(tiny('splade-bert-own')), /SparseEmbedder\.load/],
+    [() => SparseEmbedder.load(tiny('bert-mean')), /weighs no tokens.* Embedder\.load/],
+    [() => MultiVectorEmbedder.load(tiny('bert-mean')), /keeps no vectors of tokens.* Embedder\.load/],
+    [() => HybridEmbedder.load(tiny('late-pylate')), /MultiVectorEmbedder\.load/],
     [() => Reranker.load(tiny('distilbert-labels')), /3 labels.*Classifier\.load/],
+    [() => Embedder.load(tiny('rerank-bert')), /Reranker\.load/],
+    [() => Embedder.load(tiny('late-pylate')), /MultiVectorEmbedder\.load/],
   ]
   for (const [load, said] of refusals) expect((await checkFault(load(), 'ERR_MODEL_UNSUPPORTED')).message).toMatch(said)
+})
+
+test('a hybrid model gives at once what three classes give of the same folder', async () => {
+  const folder = tiny('bge-m3')
+  const hybrid = await HybridEmbedder.load(folder, f32)
+  const dense = await Embedder.load(folder, f32)
+  const sparse = await SparseEmbedder.load(folder, f32)
+  const late = await MultiVectorEmbedder.load(folder, f32)
+  const texts = golden('bge-m3').items.map(({ text }) => text)
+  const together = await hybrid.embed(texts)
+  const streamed: typeof together = Object.assign([], together, { length: 0 })
+  for await (const one of hybrid.embedStream(texts)) streamed.push(one)
+  const [vectors, weights, matrices] = [
+    await dense.embed(texts),
+    await sparse.embed(texts),
+    await late.embedDocument(texts),
+  ]
+  for (const [at, text] of texts.entries()) {
+    const alone = await hybrid.embed(text)
+    for (const found of [alone, together[at]!, streamed[at]!]) {
+      expect(bits(found.dense), text).toBe(bits(vectors[at]!))
+      expect(found.sparse.indices).toEqual(weights[at]!.indices)
+      expect(bits(found.sparse.values)).toBe(bits(weights[at]!.values))
+      expect([found.multiVector.rows, found.multiVector.dims]).toEqual([matrices[at]!.rows, matrices[at]!.dims])
+      expect(bits(found.multiVector)).toBe(bits(matrices[at]!))
+    }
+    expect(alone.usage.tokens).toBe(golden('bge-m3').items[at]!.n_tokens)
+  }
+  expect(hybrid.info).toMatchObject({ dims: dense.info.dims, pooling: 'cls', normalizes: true })
+  await checkFault(hybrid.embed('a', { prompt: 'nobody' }), 'ERR_PROMPT')
+})
+
+test('texts of an iterable are weighed, and embedded token by token, as they come', async () => {
+  const texts = Array.from({ length: 150 }, (_, index) => `a text of some words, number ${index}`)
+  const sparse = await SparseEmbedder.load(tiny('splade-bert-own'), f32)
+  const weights = []
+  for await (const vector of sparse.embedStream(texts)) weights.push(vector)
+  expect(weights).toEqual([...(await sparse.embed(texts))])
+  const late = await MultiVectorEmbedder.load(tiny('late-pylate'), f32)
+  for (const purpose of ['query', 'document'] as const) {
+    const rows = []
+    for await (const matrix of late.embedStream(texts, { purpose })) rows.push(matrix)
+    const method = purpose === 'query' ? 'embedQuery' : 'embedDocument'
+    expect(rows.map(bits)).toEqual((await late[method](texts)).map(bits))
+  }
+  expect(() => sparse.embedStream(texts, { deadline: 1 } as object)).toThrow(/unknown option "deadline"/)
+})
+
+test('every kind counts tokens, and none but an embedder takes a pooling', async () => {
+  for (const kind of kinds) {
+    const model = await load(kind)
+    const tokens = await model.countTokens(['a fox', ''])
+    expect(tokens).toEqual([await model.countTokens('a fox'), await model.countTokens('')])
+    expect(tokens[0]).toBeGreaterThan(tokens[1]!)
+    expect((await refusal(load(kind, { pooling: 'cls' }))).code).toBe('ERR_INVALID_ARGUMENT')
+  }
+})
+
+test('a long text may be read in windows by other kinds, where that means something', async () => {
+  const long = 'the red fox met a blue whale and both were surprised. '.repeat(40)
+  const sparse = await SparseEmbedder.load(tiny('splade-bert-own'), f32)
+  const [cut, whole] = [await sparse.embed(long), await sparse.embed(long, { onOverflow: 'chunk' })]
+  expect([cut.usage.truncated, whole.usage.truncated]).toEqual([[0], []])
+  const weights = new Map(Array.from(whole.indices, (id, at) => [id, whole.values[at]!]))
+  for (const [at, id] of cut.indices.entries()) expect(weights.get(id)).toBeGreaterThanOrEqual(cut.values[at]!)
+  const late = await MultiVectorEmbedder.load(tiny('late-pylate'), f32)
+  const rows = await late.embedDocument(long, { onOverflow: 'chunk' })
+  expect(rows.rows).toBeGreaterThan((await late.embedDocument(long)).rows)
+  await checkFault(late.embedQuery(long, { onOverflow: 'chunk' }), 'ERR_UNSUPPORTED')
+  const classifier = await Classifier.load(tiny('distilbert-labels'))
+  expect((await refusal(classifier.classify(long, { onOverflow: 'chunk' } as object))).code).toBe(
+    'ERR_INVALID_ARGUMENT',
+  )
+})
+
+test('maxSim refuses what is no number, and matrices that are none', async () => {
+  const matrix = (values: number[], rows: number, dims: number): Matrix =>
+    Object.assign(Float32Array.from(values), { rows, dims }) as Matrix
+  expect(maxSim(matrix([3, 4], 1, 2), matrix([1, 0, 0, 1], 2, 2))).toBe(4)
+  expect(maxSim(matrix([3, 4], 1, 2), matrix([], 0, 2))).toBe(0)
+  expect(() => maxSim(matrix([Number.NaN, 4], 1, 2), matrix([1, 0], 1, 2))).toThrow(/query\[0\] is NaN/)
+  expect(() => maxSim(matrix([1, 4], 1, 2), matrix([1, Infinity], 1, 2))).toThrow(/document\[1\] is inf/)
+  expect(() => maxSim(matrix([1, 2, 3, 4, 5], 2, 2.5), matrix([1, 0], 1, 2))).toThrow(TypeError)
 })
 
 test('a long text may be read in windows', async () => {
@@ -165,6 +267,10 @@ test('a long text may be read in windows', async () => {
   const [short, again] = await embedder.embed(['fox', long], { onOverflow: 'chunk' })
   expect(bits(again!)).toBe(bits(vector))
   expect(bits(short!)).toBe(bits(await embedder.embed('fox')))
+  // The length that is asked for changes no direction.
+  const raw = await embedder.embed(long, { onOverflow: 'chunk', normalize: false })
+  checkNear('direction', plainCosine(raw, vector), 1)
+  expect(plainCosine(raw, vector)).toBeGreaterThan(0.999999)
   const reranker = await Reranker.load(tiny('rerank-bert'), f32)
   const ranked = await reranker.rerank('fox', [long, 'fox'], { onOverflow: 'chunk', score: 'logit' })
   const plain = await reranker.rerank('fox', [long, 'fox'], { score: 'logit' })
@@ -179,6 +285,7 @@ test('labels that disagree with the head are refused', async () => {
     { id2label: { 0: 'a', 1: 'b' } },
     { id2label: { 0: 'a', 2: 'b', 3: 'c' } },
     { id2label: { 0: 'a', 1: 'b', 2: 'c' }, num_labels: 4 },
+    { id2label: ['a', 'b', 'c'] },
   ]) {
     await withConfig('distilbert-labels', fields, (folder) => checkFault(Classifier.load(folder), 'ERR_MODEL_FILE'))
   }
@@ -186,9 +293,14 @@ test('labels that disagree with the head are refused', async () => {
 
 /** A kind of model: what `Models` calls it, its folder, its class, a call. */
 interface Kind {
-  task: 'rerank' | 'classify' | 'sparse' | 'late'
+  task: 'rerank' | 'classify' | 'sparse' | 'late' | 'hybrid'
   folder: string
-  Class: typeof Reranker | typeof Classifier | typeof SparseEmbedder | typeof MultiVectorEmbedder
+  Class:
+    | typeof Reranker
+    | typeof Classifier
+    | typeof SparseEmbedder
+    | typeof MultiVectorEmbedder
+    | typeof HybridEmbedder
   /** `texts` are ones that a call may be long over. */
   call(model: unknown, texts: string[], options?: RequestOptions): Promise<WithUsage<object[]>>
 }
@@ -217,6 +329,12 @@ const kinds: Kind[] = [
     folder: 'late-pylate',
     Class: MultiVectorEmbedder,
     call: (model, texts, options) => (model as MultiVectorEmbedder).embedDocument(texts, options),
+  },
+  {
+    task: 'hybrid',
+    folder: 'bge-m3',
+    Class: HybridEmbedder,
+    call: (model, texts, options) => (model as HybridEmbedder).embed(texts, options),
   },
 ]
 

@@ -124,3 +124,23 @@ test('similarity refuses at once: it is synchronous', () => {
   expect(() => similarity([1] as never, new Float32Array(1))).toThrowError(/a must be a Float32Array/)
   expect(Embedder.prototype.similarity.length).toBe(2)
 })
+
+test('vectors that are transferred away under a search end it', async () => {
+  const matrix = new Float32Array(2 ** 21)
+  const searched = topK(new Float32Array(4), matrix, 1)
+  structuredClone(matrix.buffer, { transfer: [matrix.buffer] })
+  expect(await refusal(searched)).toMatchObject({
+    code: 'ERR_INVALID_ARGUMENT',
+    message: expect.stringContaining('transferred'),
+  })
+})
+
+test('similarity at the ends of the range of numbers', () => {
+  for (const [large, small] of [
+    [3e38, 1e-38],
+    [1e-45, 1e-45],
+    [3e38, 3e38],
+  ] as const) {
+    expect(similarity(Float32Array.of(large, large, 0), Float32Array.of(small, 0, small))).toBeCloseTo(0.5, 6)
+  }
+})

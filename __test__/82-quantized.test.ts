@@ -1,5 +1,5 @@
 /** Chapter 13: vectors in fewer bytes, against sentence-transformers and a plain loop. */
-import { type AnyVector, calibrate, quantize, similarity, topK } from '@x/embed-native'
+import { type AnyVector, calibrate, type Matrix, quantize, similarity, topK } from '@x/embed-native'
 import { expect, test } from 'vitest'
 
 import { loadTiny, mixedTexts, plainCosine, random, readJson, refusal } from './support.js'
@@ -17,6 +17,17 @@ const ranges = calibrate(reference.calibration.map((row) => Float32Array.from(ro
 
 test('with ranges, int8 is what sentence-transformers makes, to the last number', () => {
   expect(vectors.map((vector) => Array.from(quantize(vector, 'int8', ranges)))).toEqual(reference.int8)
+})
+
+test('ranges come from a matrix too, and outlive JSON', () => {
+  const rows = reference.calibration
+  const matrix = Object.assign(Float32Array.from(rows.flat()), { rows: rows.length, dims: rows[0]!.length }) as Matrix
+  expect(calibrate(matrix)).toEqual(ranges)
+  const kept = JSON.parse(JSON.stringify(ranges)) as typeof ranges
+  expect(vectors.map((vector) => Array.from(quantize(vector, 'int8', kept)))).toEqual(reference.int8)
+  expect(() => calibrate(Float32Array.of(1, 2) as Matrix)).toThrow(/a matrix as output 'matrix' gives/)
+  const odd = { min: [1, Number.NaN], max: [2, 2] }
+  expect(() => quantize(Float32Array.of(1, 2), 'int8', odd)).toThrow(/ranges\.min\[1\] is NaN/)
 })
 
 test('binary is what sentence-transformers makes', () => {

@@ -29,8 +29,10 @@ export interface Rows {
   dims: number
   /** Where each row's values end, where rows differ in length; else empty. */
   ends: Uint32Array
-  /** The token of each value of sparse rows; else empty. */
+  /** The tokens of weights of sparse rows; else empty. */
   indices: Uint32Array
+  /** Where each row's indices end, where rows differ in length; else empty. */
+  indexEnds: Uint32Array
   /** Tokens computed, per row. */
   tokens: Uint32Array
   /** Rows that were cut. */
@@ -64,6 +66,7 @@ export interface NativeLoadOptions {
   maxBatch?: number
   pooling?: string
   adapter?: string
+  onnxFile?: string
   onnxLibrary?: string
   hub?: NativeHubOptions
 }

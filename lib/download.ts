@@ -8,8 +8,9 @@ import { hubChecks, loadChecks } from './requests.js'
 import type { Checks } from './options.js'
 import type { Downloaded, DownloadOptions } from './types.js'
 
-const { backend, adapter, onProgress, signal } = loadChecks
-const downloadChecks: Checks<DownloadOptions> = { ...hubChecks, backend, adapter, onProgress, signal }
+const { backend, dtype, adapter, onnxFile, onProgress, signal } = loadChecks
+const own = { backend, dtype, adapter, onnxFile, onProgress, signal }
+const downloadChecks: Checks<DownloadOptions> = { ...hubChecks, ...own }
 
 /**
  * Brings the files that `load` with the same options would read into the cache, checked, and opens nothing. What is there is

@@ -1,18 +1,17 @@
 /** Embedding: texts in, one vector each out. */
-import { type Errand, JOB_TEXTS } from './batch.js'
+import type { Errand } from './batch.js'
 import type { NativeEmbedOptions, Rows } from './binding.js'
 import type { Sink } from './call.js'
+import { embeddings, streamChecks } from './embeddings.js'
 import type { Handle } from './handle.js'
 import { handleOf, loading, Model } from './model.js'
-import { callback, type Checks, flag, oneOf, prompt, readOptions, signal, wholeNumber } from './options.js'
-import { checkQuantized, rangesCheck } from './quantize.js'
+import { callback, type Checks, flag, oneOf, prompt, readOptions, wholeNumber } from './options.js'
+import { checkQuantized, copyRanges, rangesCheck } from './quantize.js'
 import { errandOf, open, promptOf, type Request, requestChecks, run } from './requests.js'
-import { CountSink, embedSink, type Form } from './results.js'
-import { type GroupOptions, stream } from './stream.js'
+import { embedSink, type Form } from './results.js'
 import { copyTexts } from './texts.js'
 import type {
   AnyVector,
-  CountOptions,
   EmbedOptions,
   EmbedStreamOptions,
   LoadOptions,
@@ -24,7 +23,6 @@ import type {
   Single,
   Streamed,
   StreamOutputName,
-  WithUsage,
 } from './types.js'
 import { similarity, topK } from './vectors.js'
 
@@ -127,14 +125,6 @@ export class Embedder extends Model {
     return embedStream(handleOf(this), texts, options)
   }
 
-  /** Counts tokens, special ones included, before any cutting: a text of more than `info.maxLength` would be cut. */
-  async countTokens(text: string, options?: CountOptions): Promise<number>
-  async countTokens(texts: readonly string[], options?: CountOptions): Promise<number[]>
-  async countTokens(texts: string | readonly string[], options?: CountOptions): Promise<number | number[]>
-  async countTokens(texts: string | readonly string[], options?: CountOptions): Promise<number | number[]> {
-    return countTokens(handleOf(this), texts, options)
-  }
-
   /** `similarity` of this module, at hand. */
   similarity<V extends AnyVector>(a: V, b: V): number {
     return similarity(a, b)
@@ -154,8 +144,6 @@ export class Embedder extends Model {
 /** What texts are for: chooses the model's own prompt. */
 type Purpose = 'query' | 'document'
 
-const countChecks: Checks<CountOptions> = { signal }
-
 function embedChecks(dims: number): Checks<EmbedOptions> {
   return {
     prompt,
@@ -169,13 +157,8 @@ function embedChecks(dims: number): Checks<EmbedOptions> {
   }
 }
 
-function streamChecks(dims: number): Checks<EmbedStreamOptions> {
-  const { deadline: _, ...checks } = embedChecks(dims)
-  return {
-    ...checks,
-    output: oneOf(['float32', 'array', 'int8', 'binary']),
-    purpose: oneOf(['query', 'document']),
-  }
+function embedStreamChecks(dims: number): Checks<EmbedStreamOptions> {
+  return { ...streamChecks(embedChecks(dims)), output: oneOf(['float32', 'array', 'int8', 'binary']) }
 }
 
 /** Embeds; `method` is the name that messages give. One promise a call, as there may be thousands: it rejects, and never throws. */
@@ -222,41 +205,19 @@ function embedStream<Output extends StreamOutputName>(
   options: unknown,
 ): AsyncGenerator<Streamed[Output], void, undefined> {
   const method = 'embedStream'
-  const checks = streamChecks(handle.info.dims)
+  const checks = embedStreamChecks(handle.info.dims)
   const { output = 'float32', ranges, purpose, ...settings } = readOptions<EmbedStreamOptions>(method, options, checks)
   const form = formOf(method, output, settings.dimensions ?? handle.info.dims, ranges)
   const { signal, onProgress, ...rest } = settings
   const errand = errandOf(handle, toNative(handle, { priority: 'background', ...rest }, purpose))
-  const send = (texts: string[], options: GroupOptions): Promise<WithUsage<Streamed[Output][]>> => {
-    const sink = embedSink(form, texts.length, false) as Sink<Rows, WithUsage<Streamed[Output][]>>
-    return run({ handle, method, texts, sink, options, errand, patient: true })
-  }
-  const groupTexts = Math.min(JOB_TEXTS, handle.maxQueue)
-  return resultsOf(stream(texts, { method, text: (text) => text, groupTexts, send, signal, onProgress }))
-}
-
-async function* resultsOf<Result>(
-  streamed: AsyncIterable<{ result: Result }>,
-): AsyncGenerator<Result, void, undefined> {
-  for await (const { result } of streamed) yield result
+  const sink = (count: number): Sink<Rows, unknown> => embedSink(form, count, false)
+  return embeddings(handle, method, texts, { errand, sink, signal, onProgress })
 }
 
 function formOf(method: string, output: OutputName, dims: number, ranges?: Ranges): Form {
-  checkQuantized(method, output, dims, ranges)
-  return { output, dims, ...(ranges && { ranges: { min: ranges.min.slice(), max: ranges.max.slice() } }) }
-}
-
-/** Counts tokens. */
-async function countTokens(handle: Handle, given: unknown, asked: unknown): Promise<number | number[]> {
-  const method = 'countTokens'
-  const options = readOptions(method, asked, countChecks)
-  const texts = copyTexts(method, given)
-  const errand: Errand = {
-    key: `count ${handle.id}`,
-    send: (engine, job, part) => engine.count(job, handle.native, part),
-  }
-  const counts = await run({ handle, method, texts, sink: new CountSink(texts.length), options, errand })
-  return typeof given === 'string' ? counts[0]! : counts
+  const own = ranges && copyRanges(ranges)
+  checkQuantized(method, output, dims, own)
+  return { output, dims, ...(own && { ranges: own }) }
 }
 
 function toNative(handle: Handle, options: EmbedOptions, purpose?: Purpose): NativeEmbedOptions {

@@ -42,7 +42,7 @@ export interface HubOptions extends CacheOptions {
 /** The options of `download`: those of `load` that decide which files are needed. */
 export interface DownloadOptions
   extends HubOptions,
-    Pick<LoadOptions, 'backend' | 'adapter' | 'onProgress' | 'signal'> {}
+    Pick<LoadOptions, 'backend' | 'dtype' | 'adapter' | 'onnxFile' | 'onProgress' | 'signal'> {}
 
 /** A model whose files are at hand. */
 export interface Downloaded {

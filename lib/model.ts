@@ -1,7 +1,8 @@
 /** What every loaded model has, whatever it is for: facts about itself, and an end. */
+import { countTokens } from './count.js'
 import { argumentError } from './errors.js'
 import { type Handle, defineDisposal } from './handle.js'
-import type { ModelInfo, Stats } from './types.js'
+import type { CountOptions, ModelInfo, Stats } from './types.js'
 
 /** What only the `load` methods have. */
 export const loading: unique symbol = Symbol('loading')
@@ -24,6 +25,17 @@ export abstract class Model {
     if (key !== loading) throw argumentError(`Use \`await ${name}.load(folder)\`: a model takes time to load`)
     this.#handle = handle
     this.info = handle.info
+  }
+
+  /**
+   * Counts tokens, special ones included, before any cutting: a text of more than `info.maxLength` would be cut. Prompts and
+   * markers are not counted.
+   */
+  async countTokens(text: string, options?: CountOptions): Promise<number>
+  async countTokens(texts: readonly string[], options?: CountOptions): Promise<number[]>
+  async countTokens(texts: string | readonly string[], options?: CountOptions): Promise<number | number[]>
+  async countTokens(texts: string | readonly string[], options?: CountOptions): Promise<number | number[]> {
+    return countTokens(this.#handle, texts, options)
   }
 
   /** What calls of this handle came to so far. */

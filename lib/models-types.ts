@@ -76,13 +76,17 @@ export interface ModelsSettings {
 }
 
 /**
- * What a model is loaded for, and so its class: `Embedder`, `Reranker`, `Classifier`, `SparseEmbedder`, `MultiVectorEmbedder`.
+ * What a model is loaded for, and so its class: `Embedder`, `Reranker`, `Classifier`, `SparseEmbedder`, `MultiVectorEmbedder`,
+ * `HybridEmbedder`.
  */
-export type Task = 'embed' | 'rerank' | 'classify' | 'sparse' | 'late'
+export type Task = 'embed' | 'rerank' | 'classify' | 'sparse' | 'late' | 'hybrid'
 
 /** How a model is loaded when it is launched: its folder, its task, and options of `Embedder.load`. */
 export interface Registration
-  extends Pick<LoadOptions, 'backend' | 'dtype' | 'threads' | 'maxLength' | 'maxBatch' | 'pooling' | 'adapter'> {
+  extends Pick<
+    LoadOptions,
+    'backend' | 'dtype' | 'threads' | 'maxLength' | 'maxBatch' | 'pooling' | 'adapter' | 'onnxFile'
+  > {
   /** Its folder; kept as a full path. */
   folder: string
   /**

@@ -9,6 +9,7 @@ import { Embedder, embedderOf } from './embedder.js'
 import { argumentError, fromThrown, ModelError } from './errors.js'
 import { type Handle, opened } from './handle.js'
 import { located } from './location.js'
+import { HybridEmbedder, hybridEmbedderOf } from './hybrid.js'
 import { onnxRuntimeLibrary } from './onnxruntime.js'
 import { MultiVectorEmbedder, multiVectorEmbedderOf } from './multi-vector.js'
 import { type Checks, device, flag, readOptions, signal, word } from './options.js'
@@ -26,7 +27,7 @@ import type {
 } from './models-types.js'
 
 /** What runs under a uid. */
-type Kind = Embedder | Reranker | Classifier | SparseEmbedder | MultiVectorEmbedder
+type Kind = Embedder | Reranker | Classifier | SparseEmbedder | MultiVectorEmbedder | HybridEmbedder
 
 const classes: readonly { readonly prototype: Kind; readonly name: string }[] = [
   Embedder,
@@ -34,6 +35,7 @@ const classes: readonly { readonly prototype: Kind; readonly name: string }[] = 
   Classifier,
   SparseEmbedder,
   MultiVectorEmbedder,
+  HybridEmbedder,
 ]
 
 const kinds: Readonly<Record<Task, (handle: Handle) => Kind>> = {
@@ -42,6 +44,7 @@ const kinds: Readonly<Record<Task, (handle: Handle) => Kind>> = {
   classify: classifierOf,
   sparse: sparseEmbedderOf,
   late: multiVectorEmbedderOf,
+  hybrid: hybridEmbedderOf,
 }
 
 const launchChecks: Checks<LaunchOptions> = { uid: word, device, restart: flag, signal }
@@ -124,7 +127,8 @@ export class Models {
    * Opens a running model: at once, after its launch, or after loading it again if it was idle. The handle keeps the model alive,
    * whatever happens to its uid, and its memory counts until it is disposed: take one a task, or keep one and forgo unloading.
    *
-   * @param Class What it must be: `Embedder`, `Reranker`, `Classifier`, `SparseEmbedder` or `MultiVectorEmbedder`.
+   * @param Class What it must be: `Embedder`, `Reranker`, `Classifier`, `SparseEmbedder`, `MultiVectorEmbedder` or
+   *   `HybridEmbedder`.
    * @throws ERR_UNKNOWN_MODEL, ERR_INVALID_ARGUMENT if it is of another class; for an idle one as `launch`
    */
   async get(uid: string): Promise<Kind>

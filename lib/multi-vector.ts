@@ -1,6 +1,9 @@
 /** Late interaction: texts in, a vector for each of their tokens out. */
-import { binding } from './binding.js'
+import type { Errand } from './batch.js'
+import { binding, type Rows } from './binding.js'
+import type { Sink } from './call.js'
 import { describe } from './describe.js'
+import { embeddings, streamChecks } from './embeddings.js'
 import { argumentError, fromThrown } from './errors.js'
 import type { Handle } from './handle.js'
 import { handleOf, loading, Model } from './model.js'
@@ -8,7 +11,7 @@ import { callback, type Checks, oneOf, readOptions } from './options.js'
 import { errandOf, open, requestChecks, run } from './requests.js'
 import { rowsSink } from './results.js'
 import { copyTexts } from './texts.js'
-import type { LoadOptions, Matrix, MultiVectorOptions, WithUsage } from './types.js'
+import type { LoadOptions, Matrix, MultiVectorOptions, StreamOptions, WithUsage } from './types.js'
 
 /** A late-interaction embedder over a handle: for the modules of this folder, not for users. */
 export let multiVectorEmbedderOf: (handle: Handle) => MultiVectorEmbedder
@@ -58,6 +61,23 @@ export class MultiVectorEmbedder extends Model {
     return embed(handleOf(this), 'embedDocument', texts, options, 'document')
   }
 
+  /**
+   * Embeds the texts of an iterable as they come, as `Embedder.embedStream` does; documents, unless `purpose` says otherwise.
+   *
+   * @throws As `embedQuery`, and what the source throws
+   */
+  embedStream(
+    texts: Iterable<string> | AsyncIterable<string>,
+    options?: StreamOptions<MultiVectorOptions>,
+  ): AsyncGenerator<Matrix, void, undefined> {
+    const [handle, method] = [handleOf(this), 'embedStream']
+    const checks = streamChecks<MultiVectorOptions>(multiVectorChecks)
+    const { purpose = 'document', signal, onProgress, ...rest } = readOptions(method, options, checks)
+    const errand = tokensErrand(handle, { priority: 'background', ...rest }, purpose)
+    const sink = (count: number): Sink<Rows, unknown> => rowsSink(count, handle.info.dims, false)
+    return embeddings(handle, method, texts, { errand, sink, signal, onProgress })
+  }
+
   /** `maxSim` of this module, at hand. */
   maxSim(query: Matrix, document: Matrix): number {
     return maxSim(query, document)
@@ -66,7 +86,7 @@ export class MultiVectorEmbedder extends Model {
 
 /**
  * How well a query and a document meet: for each vector of the query its largest dot product with any of the document's,
- * added up. 0 where either has no vectors.
+ * added up. 0 where either has no vectors. Numbers that are none, and infinite ones, are refused.
  *
  * @throws ERR_INVALID_ARGUMENT (TypeError or RangeError), ERR_BINDING
  */
@@ -86,12 +106,13 @@ export function maxSim(query: Matrix, document: Matrix): number {
 
 function checkMatrix(name: string, value: unknown): asserts value is Matrix {
   const { rows, dims } = Object(value) as Partial<Matrix>
-  if (value instanceof Float32Array && dims! >= 1 && value.length === rows! * dims!) return
+  const shaped = Number.isInteger(rows) && Number.isInteger(dims) && dims! >= 1
+  if (value instanceof Float32Array && shaped && value.length === rows! * dims!) return
   throw argumentError(`${name} must be a Float32Array with rows and dims, as embedQuery gives, got ${describe(value)}`)
 }
 
 const multiVectorChecks: Checks<MultiVectorOptions> = {
-  onOverflow: oneOf(['truncate', 'error']),
+  onOverflow: oneOf(['truncate', 'error', 'chunk']),
   ...requestChecks,
   onProgress: callback,
 }
@@ -105,8 +126,15 @@ async function embed(
 ): Promise<unknown> {
   const options = readOptions<MultiVectorOptions>(method, asked, multiVectorChecks)
   const texts = copyTexts(method, given)
-  const { onOverflow: overflow, truncationSide, priority } = options
-  const errand = errandOf(handle, { purpose, overflow, truncationSide, priority })
+  const errand = tokensErrand(handle, options, purpose)
   const sink = rowsSink(texts.length, handle.info.dims, typeof given === 'string')
   return run({ handle, method, texts, sink, options, errand })
+}
+
+function tokensErrand(
+  handle: Handle,
+  { onOverflow: overflow, truncationSide, priority }: MultiVectorOptions,
+  purpose: 'query' | 'document',
+): Errand {
+  return errandOf(handle, { purpose, overflow, truncationSide, priority })
 }

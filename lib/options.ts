@@ -11,7 +11,7 @@ export type Check = (name: string, value: unknown) => void
 export type Checks<Options> = { readonly [Name in keyof Required<Options>]: Check }
 
 /** Options of other versions of this library: their names are known, and refused. */
-const LATER: ReadonlySet<string> = new Set(['onnxFile', 'memoryBudget'])
+const LATER: ReadonlySet<string> = new Set(['memoryBudget'])
 
 /** The options that are set, checked one by one. `call` names the method in messages. */
 export function readOptions<Options extends object>(call: string, given: unknown, checks: Checks<Options>): Options {

@@ -5,7 +5,7 @@
 import { describe } from './describe.js'
 import { argumentError } from './errors.js'
 import { type Check, oneOf } from './options.js'
-import type { BinaryVector, Int8Vector, Quantized, Ranges } from './types.js'
+import type { BinaryVector, Int8Vector, Matrix, Quantized, Ranges, Vector } from './types.js'
 
 const checkPrecision = oneOf(['int8', 'binary'])
 
@@ -27,8 +27,9 @@ export function quantize(vector: Float32Array, precision: keyof Quantized, range
   checkFloats('quantize: vector', vector)
   checkPrecision('quantize: precision', precision)
   if (ranges !== undefined) rangesCheck('quantize: ranges', ranges)
-  checkQuantized('quantize', precision, vector.length, ranges)
-  return quantizer(precision, ranges)(vector)
+  const own = ranges && copyRanges(ranges)
+  checkQuantized('quantize', precision, vector.length, own)
+  return quantizer(precision, own)(vector)
 }
 
 /**
@@ -37,12 +38,8 @@ export function quantize(vector: Float32Array, precision: keyof Quantized, range
  *
  * @throws ERR_INVALID_ARGUMENT (TypeError or RangeError)
  */
-export function calibrate(vectors: readonly Float32Array[]): Ranges {
-  if (!Array.isArray(vectors) || vectors.length === 0) {
-    throw argumentError(
-      `calibrate: vectors must be an array of Float32Arrays that is not empty, got ${describe(vectors)}`,
-    )
-  }
+export function calibrate(given: readonly Float32Array[] | Matrix): { min: Vector; max: Vector } {
+  const vectors = rowsOf(given)
   for (const [row, vector] of vectors.entries()) {
     checkFloats(`calibrate: vectors[${row}]`, vector, vectors[0]!.length)
   }
@@ -53,15 +50,38 @@ export function calibrate(vectors: readonly Float32Array[]): Ranges {
       max[at] = Math.max(max[at]!, vector[at]!)
     }
   }
-  return { min, max }
+  // JSON would make objects of Float32Arrays.
+  const toJSON = (): Ranges => ({ min: Array.from(min), max: Array.from(max) })
+  return Object.defineProperty({ min, max }, 'toJSON', { value: toJSON })
 }
 
-/** An option that is what `calibrate` gives. */
+/** The rows of `output: 'matrix'`, or an array of vectors as it is. */
+function rowsOf(given: readonly Float32Array[] | Matrix): readonly Float32Array[] {
+  if (Array.isArray(given) && given.length > 0) return given
+  const { rows, dims } = Object(given) as Partial<Matrix>
+  if (given instanceof Float32Array && rows! >= 1 && given.length === rows! * dims!) {
+    return Array.from({ length: rows! }, (_, row) => given.subarray(row * dims!, (row + 1) * dims!))
+  }
+  const expected = "an array of Float32Arrays that is not empty, or a matrix as output 'matrix' gives"
+  throw argumentError(`calibrate: vectors must be ${expected}, got ${describe(given)}`)
+}
+
+/** An option that is what `calibrate` gives, or what JSON made of it. */
 export const rangesCheck: Check = (name, value) => {
   const { min, max } = (value ?? {}) as Partial<Ranges>
-  if (!(min instanceof Float32Array) || !(max instanceof Float32Array)) {
-    throw argumentError(`${name} must be what calibrate gives, { min, max } of Float32Arrays, got ${describe(value)}`)
-  }
+  if (isRange(min) && isRange(max)) return
+  throw argumentError(
+    `${name} must be what calibrate gives, { min, max } of Float32Arrays or arrays of numbers, got ${describe(value)}`,
+  )
+}
+
+function isRange(value: unknown): boolean {
+  return value instanceof Float32Array || (Array.isArray(value) && value.every((number) => typeof number === 'number'))
+}
+
+/** The caller's ranges, as this library's own numbers. */
+export function copyRanges({ min, max }: Ranges): { min: Vector; max: Vector } {
+  return { min: Float32Array.from(min), max: Float32Array.from(max) }
 }
 
 /** Refuses what a vector of `dims` numbers cannot be. */

@@ -49,6 +49,7 @@ export const loadChecks: Checks<LoadOptions> = {
   maxBatch: wholeNumber(1, MAX_TEXTS),
   pooling: oneOf(['mean', 'cls', 'max', 'lasttoken', 'mean_sqrt_len_tokens', 'weightedmean']),
   adapter: word,
+  onnxFile: word,
   maxQueue: wholeNumber(1, MAX_TEXTS),
   onProgress: callback,
   signal,
@@ -198,9 +199,9 @@ export function promptOf(
   purpose: string | undefined,
 ): NativeEmbedOptions {
   if (asked === undefined) return { purpose }
-  if (typeof asked !== 'string') return { promptText: asked.text }
+  if (typeof asked !== 'string') return { promptText: asked.text, purpose }
   checkPromptName(handle, asked)
-  return { prompt: asked }
+  return { prompt: asked, purpose }
 }
 
 function checkPromptName({ info }: Handle, name: string): void {

@@ -5,7 +5,7 @@
 import type { Rows } from './binding.js'
 import type { Sink } from './call.js'
 import { quantizer } from './quantize.js'
-import type { Label, Matrix, OutputName, Ranges, SparseVector, Vector, WithUsage } from './types.js'
+import type { HybridVector, Label, Matrix, OutputName, Ranges, SparseVector, Vector, WithUsage } from './types.js'
 
 /** How a call's rows are gathered. */
 export interface Form {
@@ -98,7 +98,7 @@ class VectorSink<Value extends object> implements Sink<Rows, WithUsage<Value | V
 }
 
 /** Where the values of a row lie, where rows differ in length. */
-function extent({ ends }: Rows, row: number): [number, number] {
+function extent(ends: Uint32Array, row: number): [number, number] {
   return [row === 0 ? 0 : ends[row - 1]!, ends[row]!]
 }
 
@@ -121,15 +121,34 @@ export function labelSink(
 /** Gathers a sparse vector a text. */
 export function sparseSink(total: number, single: boolean): Sink<Rows, WithUsage<SparseVector | SparseVector[]>> {
   return new VectorSink(total, single, (rows, row) => {
-    const [from, to] = extent(rows, row)
-    return { indices: rows.indices.slice(from, to), values: rows.matrix.slice(from, to) }
+    const indices = rows.indices.slice(...extent(rows.indexEnds, row))
+    return { indices, values: rows.matrix.slice(...extent(rows.ends, row)) }
+  })
+}
+
+/** Gathers a vector, weights and a matrix a text: `dims` are the vector's. */
+export function hybridSink(
+  total: number,
+  dims: number,
+  single: boolean,
+): Sink<Rows, WithUsage<HybridVector | HybridVector[]>> {
+  return new VectorSink(total, single, (rows, row) => {
+    const indices = rows.indices.slice(...extent(rows.indexEnds, row))
+    const [from, to] = extent(rows.ends, row)
+    const weights = from + dims
+    const vectors = weights + indices.length
+    return {
+      dense: rows.matrix.slice(from, weights),
+      sparse: { indices, values: rows.matrix.slice(weights, vectors) },
+      multiVector: shaped(rows.matrix.slice(vectors, to), (to - vectors) / rows.dims, rows.dims),
+    }
   })
 }
 
 /** Gathers a matrix a text. */
 export function rowsSink(total: number, dims: number, single: boolean): Sink<Rows, WithUsage<Matrix | Matrix[]>> {
   return new VectorSink(total, single, (rows, row) => {
-    const values = rows.matrix.slice(...extent(rows, row))
+    const values = rows.matrix.slice(...extent(rows.ends, row))
     return shaped(values, values.length / dims, dims)
   })
 }

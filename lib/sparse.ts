@@ -1,11 +1,15 @@
 /** Sparse embedding: texts in, weights of tokens out. */
+import type { Errand } from './batch.js'
+import type { Rows } from './binding.js'
+import type { Sink } from './call.js'
+import { embeddings, streamChecks } from './embeddings.js'
 import type { Handle } from './handle.js'
 import { handleOf, loading, Model } from './model.js'
 import { callback, type Checks, oneOf, prompt, readOptions } from './options.js'
 import { errandOf, open, promptOf, requestChecks, run } from './requests.js'
 import { sparseSink } from './results.js'
 import { copyTexts } from './texts.js'
-import type { LoadOptions, SparseOptions, SparseVector, WithUsage } from './types.js'
+import type { LoadOptions, SparseOptions, SparseVector, StreamOptions, WithUsage } from './types.js'
 
 /** A sparse embedder over a handle: for the modules of this folder, not for users. */
 export let sparseEmbedderOf: (handle: Handle) => SparseEmbedder
@@ -62,11 +66,32 @@ export class SparseEmbedder extends Model {
   async embedDocument(texts: string | readonly string[], options?: SparseOptions): Promise<unknown> {
     return embed(handleOf(this), 'embedDocument', texts, options, 'document')
   }
+
+  /**
+   * Weighs tokens of the texts of an iterable as they come, as `Embedder.embedStream` embeds them.
+   *
+   * @throws As `embed`, and what the source throws
+   */
+  embedStream(
+    texts: Iterable<string> | AsyncIterable<string>,
+    options?: StreamOptions<SparseOptions>,
+  ): AsyncGenerator<SparseVector, void, undefined> {
+    const [handle, method] = [handleOf(this), 'embedStream']
+    const { purpose, signal, onProgress, ...rest } = readOptions(
+      method,
+      options,
+      streamChecks<SparseOptions>(sparseChecks),
+    )
+    const errand = sparseErrand(handle, { priority: 'background', ...rest }, purpose)
+    const sink = (count: number): Sink<Rows, unknown> => sparseSink(count, false)
+    return embeddings(handle, method, texts, { errand, sink, signal, onProgress })
+  }
 }
 
-const sparseChecks: Checks<SparseOptions> = {
+/** The options of a call. */
+export const sparseChecks: Checks<SparseOptions> = {
   prompt,
-  onOverflow: oneOf(['truncate', 'error']),
+  onOverflow: oneOf(['truncate', 'error', 'chunk']),
   ...requestChecks,
   onProgress: callback,
 }
@@ -80,8 +105,16 @@ async function embed(
 ): Promise<unknown> {
   const options = readOptions<SparseOptions>(method, asked, sparseChecks)
   const texts = copyTexts(method, given)
-  const { prompt, onOverflow: overflow, truncationSide, priority } = options
-  const errand = errandOf(handle, { ...promptOf(handle, prompt, purpose), overflow, truncationSide, priority })
+  const errand = sparseErrand(handle, options, purpose)
   const sink = sparseSink(texts.length, typeof given === 'string')
   return run({ handle, method, texts, sink, options, errand })
+}
+
+/** The errand of a call, or of a stream, with these options. */
+export function sparseErrand(
+  handle: Handle,
+  { prompt, onOverflow: overflow, truncationSide, priority }: SparseOptions,
+  purpose?: 'query' | 'document',
+): Errand {
+  return errandOf(handle, { ...promptOf(handle, prompt, purpose), overflow, truncationSide, priority })
 }

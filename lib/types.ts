@@ -38,7 +38,7 @@ export type ErrorCode =
 export interface LoadOptions extends HubOptions {
   /**
    * What executes the model. `native` is this library's own CPU kernels; `candle` runs the same model files on candle;
-   * `onnx` runs the folder's `onnx/model.onnx` on ONNX Runtime, whose library comes with the package `onnxruntime-node` if you
+   * `onnx` runs the folder's ONNX export (see `onnxFile`) on ONNX Runtime, whose library comes with the package `onnxruntime-node` if you
    * install it, or is named by the environment variable ORT_DYLIB_PATH. Only `native` gives the same bits in any batch.
    * @default 'native'
    */
@@ -85,6 +85,11 @@ export interface LoadOptions extends HubOptions {
    * @default none
    */
   adapter?: string
+  /**
+   * The graph that `backend: 'onnx'` runs: a path below the model's folder, such as `onnx/model_O3.onnx`.
+   * @default of the number format: `onnx/model.onnx`; `model_fp16.onnx`; `model_quantized.onnx`, …
+   */
+  onnxFile?: string
   /**
    * The most texts that calls of this handle may have waiting or under way; a call beyond that is refused whole with
    * ERR_OVERLOADED. 1 to 16,777,216.
@@ -203,22 +208,26 @@ export interface EmbedOptions<Output extends OutputName = OutputName> extends Re
   onProgress?: (progress: Progress) => void
 }
 
+/** How a stream of texts is embedded: the options of one call but for its deadline, and what the texts are for. */
+export type StreamOptions<Options> = Omit<Options, 'onProgress' | 'deadline'> & {
+  /**
+   * What the texts are for: puts the model's own prompt for queries or for documents before each, where it has one.
+   * @default neither; of a MultiVectorEmbedder 'document'
+   */
+  purpose?: 'query' | 'document'
+  /** Called after each group of texts. What it throws ends the stream. */
+  onProgress?: (progress: StreamProgress) => void
+}
+
 /** How a stream of texts becomes a stream of vectors. */
 export interface EmbedStreamOptions<Output extends StreamOutputName = StreamOutputName>
-  extends Omit<EmbedOptions, 'output' | 'onProgress' | 'deadline'> {
+  extends StreamOptions<Omit<EmbedOptions, 'output'>> {
   /**
    * `float32`: a Float32Array a text, with its own buffer. `array`: a plain array of numbers a text. `int8` and `binary`: an
    * Int8Array or a Uint8Array a text, as `quantize` makes it.
    * @default 'float32'
    */
   output?: Output
-  /**
-   * What the texts are for: puts the model's own prompt for queries or for documents before each, where it has one.
-   * @default neither
-   */
-  purpose?: 'query' | 'document'
-  /** Called after each group of texts. What it throws ends the stream. */
-  onProgress?: (progress: StreamProgress) => void
 }
 
 /** The forms a vector of a stream can take. */
@@ -312,7 +321,7 @@ export interface Label {
   readonly score: number
 }
 
-/** How texts become sparse vectors. */
+/** How texts become sparse vectors, or all that a hybrid model makes. */
 export interface SparseOptions extends RequestOptions {
   /**
    * What to put before each text: the name of one of the model's prompts, or a text of your own.
@@ -320,10 +329,11 @@ export interface SparseOptions extends RequestOptions {
    */
   prompt?: string | { readonly text: string }
   /**
-   * What to do with a text of more than `info.maxLength` tokens: cut it, or fail with ERR_TEXT_TOO_LONG.
+   * What to do with a text of more than `info.maxLength` tokens: cut it, fail with ERR_TEXT_TOO_LONG, or read all of it in
+   * windows that overlap by an eighth: a token's weight is the largest of any window.
    * @default 'truncate'
    */
-  onOverflow?: 'truncate' | 'error'
+  onOverflow?: 'truncate' | 'error' | 'chunk'
   /** Called after each part of a large call. What it throws rejects the call. */
   onProgress?: (progress: Progress) => void
 }
@@ -336,13 +346,24 @@ export interface SparseVector {
   readonly values: Vector
 }
 
+/** What a hybrid model makes of a text. */
+export interface HybridVector {
+  /** One vector, as `Embedder.embed` gives it. */
+  readonly dense: Vector
+  /** Weights of its tokens, as `SparseEmbedder.embed` gives them. */
+  readonly sparse: SparseVector
+  /** A vector for each of its tokens, as `MultiVectorEmbedder` gives them. */
+  readonly multiVector: Matrix
+}
+
 /** How texts become vectors of their tokens. */
 export interface MultiVectorOptions extends RequestOptions {
   /**
-   * What to do with a text of more tokens than the model takes: cut it, or fail with ERR_TEXT_TOO_LONG.
+   * What to do with a text of more tokens than the model takes: cut it, fail with ERR_TEXT_TOO_LONG, or read all of a document
+   * in windows that overlap by an eighth, and keep the vectors of all. Queries refuse the last with ERR_UNSUPPORTED.
    * @default 'truncate'
    */
-  onOverflow?: 'truncate' | 'error'
+  onOverflow?: 'truncate' | 'error' | 'chunk'
   /** Called after each part of a large call. What it throws rejects the call. */
   onProgress?: (progress: Progress) => void
 }
@@ -466,10 +487,10 @@ export interface Several {
   binary: WithUsage<BinaryVector[]>
 }
 
-/** The least and the greatest number of each dimension, over vectors like those to come. */
+/** The least and the greatest number of each dimension, over vectors like those to come. As JSON they are plain arrays. */
 export interface Ranges {
-  readonly min: Float32Array
-  readonly max: Float32Array
+  readonly min: Float32Array | readonly number[]
+  readonly max: Float32Array | readonly number[]
 }
 
 /** The forms of `quantize`, and what each gives. */

@@ -87,7 +87,12 @@ function matrixRows(matrix: AnyVector, dims: number): Table {
     const message = `topK: vectors has ${matrix.length} numbers, which is no multiple of the query's ${dims}`
     throw argumentError(message, RangeError)
   }
-  return { rows: matrix.length / dims, slice: (from, to) => matrix.subarray(from * dims, to * dims) }
+  const { length } = matrix
+  const slice = (from: number, to: number): AnyVector => {
+    if (matrix.length !== length) throw argumentError('topK: vectors was transferred while it was searched')
+    return matrix.subarray(from * dims, to * dims)
+  }
+  return { rows: length / dims, slice }
 }
 
 function arrayRows(vectors: unknown[], kind: Kind, dims: number): Table {

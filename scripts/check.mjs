@@ -149,6 +149,7 @@ async function smoke(folder) {
   for (const program of [
     'same-bits',
     'outputs',
+    'heads',
     'top-k',
     'event-loop',
     'workers',

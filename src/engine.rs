@@ -162,10 +162,10 @@ impl Engine {
     /// Counts tokens; settles with `Rows` without columns.
     #[napi(catch_unwind)]
     pub fn count(&self, job: u32, model: &Model, texts: Vec<String>) {
-        let Some(Loaded::Embedder(embedder)) = model.loaded() else { return self.disposed(job) };
+        let Some(loaded) = model.loaded() else { return self.disposed(job) };
         let ticket = Ticket::default();
         let done = self.settling(job, &ticket);
-        embedder.count(texts, ticket, done);
+        loaded.count(texts, ticket, done);
     }
 
     /// Drops what has not begun of a job, which then does not settle. Unknown jobs are ignored.

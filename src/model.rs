@@ -32,7 +32,11 @@ pub(crate) fn run(loaded: Loaded, texts: Vec<String>, options: EmbedOptions, tic
         }
         Loaded::Sparse(model) => {
             let prompt = settings.prompt;
-            model.embed(SparseRequest { texts, prompt, overflow, side, ticket }, done);
+            model.embed(SparseRequest { texts, prompt, role, overflow, side, ticket }, done);
+        }
+        Loaded::Hybrid(model) => {
+            let prompt = settings.prompt;
+            model.embed(SparseRequest { texts, prompt, role, overflow, side, ticket }, done);
         }
         Loaded::MultiVector(model) => {
             model.embed(TokensRequest { texts, role, overflow, side, ticket }, done);

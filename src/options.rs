@@ -24,6 +24,8 @@ pub struct LoadOptions {
     pub pooling: Option<String>,
     /// The folder of a PEFT LoRA adapter.
     pub adapter: Option<String>,
+    /// The graph's file below the model's folder.
+    pub onnx_file: Option<String>,
     /// The file of the ONNX Runtime library.
     pub onnx_library: Option<String>,
     /// Where a model comes from that is named.
@@ -106,6 +108,7 @@ impl From<LoadOptions> for engine::LoadOptions {
             length_cap: None,
             pooling: options.pooling,
             adapter: options.adapter,
+            onnx_file: options.onnx_file,
             onnx_library: options.onnx_library,
             hub: options.hub.map(Into::into).unwrap_or_default(),
         }

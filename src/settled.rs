@@ -36,6 +36,8 @@ pub struct Rows {
     pub ends: Uint32Array,
     /// The token of each value of sparse rows.
     pub indices: Uint32Array,
+    /// Where each row's indices end, where rows differ in length.
+    pub index_ends: Uint32Array,
     /// Tokens computed for each text.
     pub tokens: Uint32Array,
     /// Texts that were cut.
@@ -102,6 +104,7 @@ impl From<engine::Rows> for Rows {
             dims: rows.dims as u32,
             ends: Uint32Array::new(rows.ends),
             indices: Uint32Array::new(rows.indices),
+            index_ends: Uint32Array::new(rows.index_ends),
             tokens: Uint32Array::new(rows.tokens),
             truncated: Uint32Array::new(rows.truncated),
             faults: rows.faults.into_iter().map(RowFault::from).collect(),

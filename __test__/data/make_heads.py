@@ -21,9 +21,13 @@ SPLADES = [
     ("splade-roberta", "Roberta", SHAPE | {"vocab_size": 601, "hidden_act": "relu", "max_position_embeddings": 98}),
     ("splade-mpnet", "MPNet", SHAPE | {"max_position_embeddings": 98}),
     ("splade-modernbert", "ModernBert", SHAPE | MODERN | {"hidden_size": 36}),
+    ("splade-bert-sum", "Bert", SHAPE),
 ]
+# Those of others: the largest over tokens, of one logarithm
+POOLINGS = {"splade-bert-sum": {"pooling_strategy": "sum", "activation_function": "log1p_relu"}}
 FROM = {
     "splade-bert-own": "bert-gamma",
+    "splade-bert-sum": "bert-gamma",
     "splade-distilbert": "distilbert-labels",
     "splade-roberta": "roberta-labels",
     "splade-mpnet": "mpnet-labels",
@@ -70,19 +74,52 @@ def splade(name, architecture, fields, seed):
     randomise(model)
     model.tie_weights()
     folder, items = folder_of(name), []
+    pooling = POOLINGS.get(name, {"pooling_strategy": "max", "activation_function": "relu"})
     for text, (ids, note) in zip(TEXTS, encode(folder, LONGEST)):
         with torch.no_grad():
-            weights = torch.log1p(torch.relu(model(torch.tensor([ids])).logits[0])).amax(0)
+            weights = torch.log1p(torch.relu(model(torch.tensor([ids])).logits[0]))
+        if pooling["activation_function"] == "log1p_relu":
+            weights = torch.log1p(weights)
+        weights = weights.sum(0) if pooling["pooling_strategy"] == "sum" else weights.amax(0)
         indices = weights.nonzero().flatten()
         numbers = {"indices": indices.tolist(), "values": [float(f"{value:.7g}") for value in weights[indices]]}
         items.append({"text": text, "note": note, "n_tokens": len(ids), "input_ids": ids} | numbers)
     extra = [("modules.json", [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.sparse_encoder.models.MLMTransformer"},
         {"idx": 1, "name": "1", "path": "1_SpladePooling", "type": "sentence_transformers.sparse_encoder.models.SpladePooling"},
-    ]), ("1_SpladePooling/config.json", {"pooling_strategy": "max", "activation_function": "relu"}),
+    ]), ("1_SpladePooling/config.json", pooling),
         ("sentence_bert_config.json", {"max_seq_length": LONGEST, "do_lower_case": False})]
     golden = {"task": "sparse", "arch": config.model_type, "items": items}
     write(folder, model, f"{architecture}ForMaskedLM", golden, extra)
+
+
+def router(name, seed):
+    """Queries by a table alone, documents by `splade-bert-own`, as sentence-transformers saves both."""
+    import sentence_transformers
+    from sentence_transformers.base.modules.router import Router
+    from sentence_transformers.sparse_encoder.modules import MLMTransformer, SparseStaticEmbedding, SpladePooling
+
+    torch.manual_seed(seed)
+    source = str(here / "splade-bert-own")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    weights = torch.rand(len(tokenizer.get_vocab())) * 3
+    weights[::5], weights[3] = 0, -0.5
+    table = SparseStaticEmbedding(tokenizer=tokenizer, weight=weights, frozen=True)
+    documents = [MLMTransformer(source, max_seq_length=LONGEST), SpladePooling(embedding_dimension=600)]
+    routed = Router.for_query_document(query_modules=[table], document_modules=documents)
+    shutil.rmtree(here / name, ignore_errors=True)
+    sentence_transformers.SparseEncoder(modules=[routed]).save_pretrained(str(here / name))
+    (here / name / "README.md").unlink(missing_ok=True)
+    model, items = sentence_transformers.SparseEncoder(str(here / name), device="cpu"), []
+    for task, embed in [("query", model.encode_query), ("document", model.encode_document)]:
+        for text in TEXTS:
+            found = embed([text], convert_to_sparse_tensor=False, convert_to_tensor=True)[0]
+            indices = found.nonzero().flatten()
+            values = [float(f"{value:.7g}") for value in found[indices]]
+            items.append({"task": task, "text": text, "indices": indices.tolist(), "values": values})
+    lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in items)
+    head = json.dumps({"versions": VERSIONS})[:-1]
+    (here / name / "golden-router.json").write_text(f'{head}, "items": [\n{lines}\n]}}\n')
 
 
 PREFIX = (
@@ -160,5 +197,6 @@ def late(name, seed):
 if __name__ == "__main__":
     for seed, (name, *model) in enumerate(SPLADES):
         splade(name, *model, seed=seed + 40)
+    router("splade-router", 50)
     judge("judge-qwen3", 60, 128)
     late("late-pylate", 61)

@@ -27,6 +27,7 @@ OLD, BASE_NEW = "sentence_transformers.models.", "sentence_transformers.base.mod
 NEW = {
     "Transformer": BASE_NEW + "transformer.",
     "Dense": BASE_NEW + "dense.",
+    "LayerNorm": "sentence_transformers.sentence_transformer.modules.layer_norm.",
     "Normalize": BASE_NEW + "normalize.",
     "Pooling": "sentence_transformers.sentence_transformer.modules.pooling.",
 }
@@ -68,6 +69,12 @@ def dense(inputs, outputs, activation, bias=True):
     return config, base64.b64encode(save(tensors)).decode()
 
 
+def layer_norm(columns):
+    """The two files of a LayerNorm module."""
+    weight, bias = (random.standard_normal(columns).astype(np.float32) * 0.2 for _ in range(2))
+    return {"dimension": columns}, base64.b64encode(save({"norm.weight": 1 + weight, "norm.bias": bias})).decode()
+
+
 def case(name, files, calls=({},)):
     return {"name": name, "files": files, "calls": list(calls)}
 
@@ -82,6 +89,7 @@ PROMPTED = [{}, {"prompt_name": "query"}, {"prompt": "Find "}, {"prompt": ""}, {
 WIDE, WIDE_WEIGHTS = dense(96, 40, "torch.nn.modules.activation.Tanh")
 MIDDLE, MIDDLE_WEIGHTS = dense(48, 40, "torch.nn.modules.activation.GELU", bias=False)
 NARROW, NARROW_WEIGHTS = dense(40, 12, "torch.nn.modules.linear.Identity")
+NORM, NORM_WEIGHTS = layer_norm(48)
 CUTS = [{}, {"dimensions": 16}, {"dimensions": 16, "normalize": True}, {"dimensions": 48, "normalize": True}]
 
 
@@ -133,6 +141,17 @@ def cases():
             "2_Dense/model.safetensors": WIDE_WEIGHTS,
         },
     )
+    for spelling, pooling in [(OLD, old("mean")), (NEW, new("mean"))]:
+        yield case(
+            f"LayerNorm before the cut, {'old' if spelling == OLD else 'new'}",
+            {
+                "modules.json": modules("Pooling", "LayerNorm", "Normalize", spelling=spelling),
+                "1_Pooling/config.json": pooling,
+                "2_LayerNorm/config.json": NORM,
+                "2_LayerNorm/model.safetensors": NORM_WEIGHTS,
+            },
+            [{}, {"dimensions": 16, "normalize": True}],
+        )
     gone = {"modules.json": None, "1_Pooling/config.json": None}
     yield case("no modules.json", gone | {"sentence_bert_config.json": None})
 

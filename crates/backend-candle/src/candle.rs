@@ -1,6 +1,6 @@
 //! A loaded model on candle.
 
-use backend::{Backend, Batch, Description, Error};
+use backend::{Backend, Batch, Description, Error, Form};
 use nn::{Loaded, Source};
 
 use crate::CandleDevice;
@@ -36,12 +36,8 @@ impl Backend for Candle {
         }
     }
 
-    fn dims(&self) -> usize {
-        self.0.dims()
-    }
-
-    fn per_token(&self) -> bool {
-        self.0.per_token()
+    fn forms(&self) -> &[Form] {
+        self.0.forms()
     }
 
     fn positions(&self) -> Option<usize> {

@@ -1,17 +1,14 @@
 //! From tokens to texts.
 
-use std::ops::Range;
-
 use backend::{Batch, Pooling, PoolingMode};
 use candle_core::{Result, Tensor};
 
 /// `[texts, modes·columns]` of `[tokens, columns]`.
 pub(crate) fn pool(x: &Tensor, pooling: &Pooling, batch: &Batch) -> Result<Tensor> {
     let texts = batch.texts().zip(batch.prompt_tokens()).map(|(text, &prompt)| {
-        let start = text.start;
-        let counted = counted_tokens(text, prompt, pooling);
-        let skipped = counted.start - start;
-        let tokens = x.narrow(0, counted.start, counted.len())?;
+        let counted = pooling.counted(&batch.ids()[text.clone()], prompt);
+        let skipped = counted.start;
+        let tokens = x.narrow(0, text.start + skipped, counted.len())?;
         let vectors = pooling.modes.iter().map(|&mode| pool_text(&tokens, skipped, mode));
         Tensor::cat(&vectors.collect::<Result<Vec<_>>>()?, 1)
     });
@@ -35,12 +32,4 @@ fn pool_text(x: &Tensor, skipped: usize, mode: PoolingMode) -> Result<Tensor> {
             weights.matmul(x)?.affine(1.0 / total, 0.0)
         }
     }
-}
-
-/// The tokens that pooling counts; a text that is nothing but its prompt keeps its last token.
-fn counted_tokens(text: Range<usize>, prompt_tokens: usize, pooling: &Pooling) -> Range<usize> {
-    if pooling.include_prompt {
-        return text;
-    }
-    (text.start + prompt_tokens).min(text.end - 1)..text.end
 }

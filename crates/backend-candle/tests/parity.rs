@@ -210,7 +210,7 @@ fn norms<D: Device>(weights: &Weights<'_, D>, width: usize) -> [Norm<D>; 4] {
 fn poolings() -> Vec<Pooling> {
     let mut poolings: Vec<_> = PoolingMode::ALL.iter().map(|&(_, mode)| Pooling::of(mode)).collect();
     let all = PoolingMode::ALL.iter().map(|&(_, mode)| mode).collect();
-    poolings.push(Pooling { modes: all, include_prompt: false });
+    poolings.push(Pooling { modes: all, include_prompt: false, padding: Some(7) });
     poolings
 }
 

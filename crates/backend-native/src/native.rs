@@ -1,6 +1,6 @@
 //! A loaded model on the CPU.
 
-use backend::{Backend, Batch, Description, Error};
+use backend::{Backend, Batch, Description, Error, Form};
 use kernels::{Dtype, Kernels, UnknownIsa};
 use nn::{Checkpoint, Loaded, Source, Uses};
 
@@ -77,12 +77,8 @@ impl Backend for Native {
         }
     }
 
-    fn dims(&self) -> usize {
-        self.model.dims()
-    }
-
-    fn per_token(&self) -> bool {
-        self.model.per_token()
+    fn forms(&self) -> &[Form] {
+        self.model.forms()
     }
 
     fn positions(&self) -> Option<usize> {

@@ -1,7 +1,5 @@
 //! The operations of one pass, on the calling thread.
 
-use std::ops::Range;
-
 use backend::{Batch, Error, Pooling, PoolingMode};
 use kernels::{Epilogue, HeadColumns, Kernels, Matrix, MatrixMut, RopeArgs};
 use nn::{
@@ -227,9 +225,9 @@ impl Pass<NativeDevice> for NativePass<'_> {
         let mut out = self.buffers.take(self.batch.len(), width * modes)?;
         let texts = self.batch.texts().zip(self.batch.prompt_tokens());
         for ((text, &prompt), row) in texts.zip(out.values_mut().chunks_exact_mut(width * modes)) {
-            let first = text.start;
-            let counted = counted_tokens(text, prompt, pooling);
-            let skipped = counted.start - first;
+            let counted = pooling.counted(&self.batch.ids()[text.clone()], prompt);
+            let skipped = counted.start;
+            let counted = text.start + counted.start..text.start + counted.end;
             for (&mode, vector) in pooling.modes.iter().zip(row.chunks_exact_mut(width)) {
                 self.pool_text(mode, skipped, x.rows_of(&counted), vector);
             }
@@ -241,14 +239,6 @@ impl Pass<NativeDevice> for NativePass<'_> {
         out.copy_from_slice(x.values());
         Ok(())
     }
-}
-
-/// The tokens that pooling counts; a text that is nothing but its prompt keeps its last token.
-fn counted_tokens(text: Range<usize>, prompt_tokens: usize, pooling: &Pooling) -> Range<usize> {
-    if pooling.include_prompt {
-        return text;
-    }
-    (text.start + prompt_tokens).min(text.end - 1)..text.end
 }
 
 fn kernel_rope<'a>(rope: &Rope, table: &'a RopeTable, columns: HeadColumns) -> RopeArgs<'a> {

@@ -41,8 +41,7 @@ pub(crate) fn read(model: &ModelFile) -> Result<Files, Error> {
 
 /// A tensor in another file, where ONNX Runtime would look for the file by itself.
 fn elsewhere(model: &ModelFile) -> Option<&TensorProto> {
-    let functions = || model.proto.functions.iter().find_map(|function| function.external());
-    model.proto.graph.as_ref().and_then(|graph| graph.external_inside()).or_else(functions)
+    model.proto.graph.as_ref().and_then(|graph| graph.external_inside())
 }
 
 fn refused(model: &ModelFile, tensor: &TensorProto, reason: &str) -> Error {
@@ -135,7 +134,7 @@ fn inside(model: &ModelFile, location: &str) -> Result<Option<PathBuf>, Error> {
     if !files::exists(&path)? {
         return Err(Error::NotFound {
             path,
-            remedy: "the model keeps weights in it; copy it beside the model",
+            remedy: "the model keeps weights in it; copy it beside the model".into(),
         });
     }
     let target = resolve(&path)?;

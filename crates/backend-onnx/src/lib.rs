@@ -16,9 +16,10 @@ mod inputs;
 mod library;
 mod model_file;
 mod onnx;
+mod operators;
 mod proto;
 mod session;
 
 pub use error::LoadError;
 pub use model_file::bytes;
-pub use onnx::{Dtype, Onnx, Settings};
+pub use onnx::{Onnx, Settings};

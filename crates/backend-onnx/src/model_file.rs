@@ -6,13 +6,10 @@ use nn::{Error, files};
 use prost::Message;
 
 use crate::proto::ModelProto;
-use crate::{Dtype, LoadError};
+use crate::{LoadError, operators};
 
 /// protobuf ends at two gigabytes; larger models keep their weights in files beside it.
 const LARGEST: u64 = (1 << 31) - 1;
-
-/// Operators whose number of turns the graph decides while it runs.
-const ENDLESS: [&str; 2] = ["Loop", "Scan"];
 
 /// A model's file and what it says of itself.
 pub(crate) struct ModelFile {
@@ -22,9 +19,9 @@ pub(crate) struct ModelFile {
 }
 
 impl ModelFile {
-    /// Reads the file of this number format.
-    pub(crate) fn open(folder: &Path, dtype: Dtype) -> Result<Self, Error> {
-        let path = find(folder, dtype)?;
+    /// Reads the first of these files of a folder that is there.
+    pub(crate) fn open(folder: &Path, files: &[String]) -> Result<Self, Error> {
+        let path = find(folder, files)?;
         let bytes = files::read_whole(&path, LARGEST)?;
         let proto = ModelProto::decode(bytes.as_slice())
             .map_err(|error| broken(&path, format!("is not an ONNX model, or was cut short: {error}")))?;
@@ -33,7 +30,7 @@ impl ModelFile {
         Ok(file)
     }
 
-    /// A graph with nodes, whose inputs and outputs are tensors.
+    /// A graph of known operators, whose inputs and outputs are tensors.
     fn check(&self) -> Result<(), Error> {
         let graph = self.proto.graph.as_ref().filter(|graph| !graph.nodes.is_empty());
         let Some(graph) = graph else {
@@ -43,14 +40,8 @@ impl ModelFile {
             let kind = value.kind.as_ref();
             kind.is_none_or(|kind| kind.tensor.is_none())
         });
-        let ends = |op: &str| !ENDLESS.contains(&op);
-        if let Some(node) = self.proto.nodes().into_iter().find(|node| !ends(&node.op_type)) {
-            let message = format!(
-                "operator {} is not supported: it may run without end, and no text encoder needs it",
-                node.op_type
-            );
-            return Err(Error::Unsupported { path: self.path.clone(), message });
-        }
+        operators::check(&self.proto)
+            .map_err(|message| Error::Unsupported { path: self.path.clone(), message })?;
         match odd {
             Some(value) => Err(Error::Unsupported {
                 path: self.path.clone(),
@@ -68,13 +59,13 @@ pub(crate) fn broken(path: &Path, message: String) -> Error {
     Error::Broken { path: path.into(), message }
 }
 
-/// Bytes of the graph's file and of what lies beside it under its name: exporters call external data
-/// `model.onnx_data` or `model.onnx.data`.
+/// Bytes of the first of these graphs that is there, and of what lies beside it under its name: exporters call external
+/// data `model.onnx_data` or `model.onnx.data`.
 ///
 /// # Errors
 /// There is no such file, or it cannot be seen.
-pub fn bytes(folder: &Path, dtype: Dtype) -> Result<u64, LoadError> {
-    let path = find(folder, dtype)?;
+pub fn bytes(folder: &Path, files: &[String]) -> Result<u64, LoadError> {
+    let path = find(folder, files)?;
     let fault = |source| Error::Read { path: path.clone(), source };
     let (place, name) = (path.parent().unwrap_or(folder), path.file_name().unwrap_or_default());
     let name = name.to_string_lossy();
@@ -88,27 +79,31 @@ pub fn bytes(folder: &Path, dtype: Dtype) -> Result<u64, LoadError> {
     Ok(sum)
 }
 
-/// The first that is there, in the places where exporters put it.
-fn find(folder: &Path, dtype: Dtype) -> Result<PathBuf, Error> {
-    let names: &[&str] = match dtype {
-        Dtype::F32 => &["model.onnx"],
-        Dtype::Int8 => &["model_quantized.onnx", "model_int8.onnx"],
-    };
-    for place in [folder.join("onnx"), folder.into()] {
-        for name in names {
-            let path = place.join(name);
-            if files::exists(&path)? {
-                return Ok(path);
-            }
+/// The first that is there.
+fn find(folder: &Path, names: &[String]) -> Result<PathBuf, Error> {
+    for name in names {
+        let path = folder.join(name);
+        if files::exists(&path)? {
+            return Ok(path);
         }
     }
-    let remedy = match dtype {
-        Dtype::F32 => {
-            "backend \"onnx\" runs an ONNX export: optimum-cli export onnx --task feature-extraction makes one"
-        }
-        Dtype::Int8 => {
-            "dtype \"int8\" needs onnx/model_quantized.onnx or onnx/model_int8.onnx; dtype \"f32\" runs onnx/model.onnx"
-        }
+    let wanted = names.first().map_or("onnx/model.onnx", String::as_str);
+    let found = graphs(folder);
+    let remedy = match found.is_empty() {
+        true => "backend \"onnx\" runs an ONNX export: optimum-cli export onnx --task feature-extraction makes one".into(),
+        false => format!("there are {}: name one of them as onnxFile", found.join(", ")),
     };
-    Err(Error::NotFound { path: folder.join("onnx").join(names[0]), remedy })
+    Err(Error::NotFound { path: folder.join(wanted), remedy: remedy.into() })
+}
+
+/// The graphs of a folder, where exporters put them; what cannot be seen is not told of.
+fn graphs(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for place in ["", "onnx/"] {
+        let entries = folder.join(place).read_dir().into_iter().flatten().flatten();
+        let names = entries.map(|entry| format!("{place}{}", entry.file_name().to_string_lossy()));
+        found.extend(names.filter(|name| name.ends_with(".onnx")));
+    }
+    found.sort_unstable();
+    found
 }

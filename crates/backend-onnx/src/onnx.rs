@@ -3,34 +3,26 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use backend::{Backend, Batch, Description, Error};
+use backend::{Backend, Batch, Description, Error, Form};
 use backend_native::NativeDevice;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use kernels::Kernels;
-use nn::{Config, Device, Head, HeadSource, Key, Pass, Source, Store};
+use nn::{Config, Device, Head, HeadSource, Key, Source, Store};
 use ort::session::{OutputSelector, RunOptions};
 use twox_hash::XxHash3_64;
 
-use crate::LoadError;
 use crate::external::{self, Files};
-use crate::graph::Graph;
+use crate::graph::{Graph, Rows};
 use crate::groups::Group;
 use crate::inputs::Filling;
 use crate::library::Library;
 use crate::model_file::ModelFile;
 use crate::session::{Running, failed};
+use crate::{LoadError, operators};
 
 /// Tokens that make a batch worth while: runs large enough for all threads of the session.
 const BATCH_TOKENS: usize = 2048;
-
-/// The number format of an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dtype {
-    /// `model.onnx`.
-    #[default]
-    F32,
-    /// `model_quantized.onnx` or `model_int8.onnx`.
-    Int8,
-}
 
 /// What a load may decide.
 #[derive(Debug, Clone, Default)]
@@ -39,8 +31,12 @@ pub struct Settings {
     pub library: Option<PathBuf>,
     /// Threads that compute one run.
     pub threads: usize,
-    /// Which export.
-    pub dtype: Dtype,
+    /// Which export: files below the model's folder, the first that is there.
+    pub files: Vec<String>,
+    /// The number format that it must have; `None`: any.
+    pub dtype: Option<String>,
+    /// Whether the pooling was asked for, and is not the graph's to decide.
+    pub pools: bool,
 }
 
 /// The session of these bytes and threads, which all handles of the process share.
@@ -56,10 +52,10 @@ fn shared(
 
 /// What follows the graph.
 enum Tail {
-    /// Pooling and dense layers, on our own kernels.
+    /// Pooling and the layers behind it, on our own kernels.
     Head(Head<NativeDevice>),
-    /// Nothing: the graph ends in logits.
-    Logits,
+    /// Nothing: the graph gives a row for each text.
+    Nothing,
 }
 
 /// A model's graph with its head.
@@ -67,11 +63,13 @@ pub struct Onnx {
     session: Arc<Running>,
     graph: Graph,
     tail: Tail,
+    form: Form,
     device: NativeDevice,
     filling: Filling,
     positions: Option<usize>,
     hash: u64,
-    dtype: Dtype,
+    dtype: &'static str,
+    dtype_reason: &'static str,
     kernel: String,
 }
 
@@ -91,7 +89,8 @@ impl Onnx {
             return Err(no_such_head());
         }
         let library = Library::open(settings.library.as_deref())?;
-        let model = ModelFile::open(&source.folder, settings.dtype)?;
+        let model = ModelFile::open(&source.folder, &settings.files)?;
+        let dtype = checked_dtype(&model, settings.dtype.as_deref())?;
         let files = external::read(&model)?;
         let hash = hash(&model, &files);
         let session = shared(&model, hash, settings.threads, || {
@@ -99,38 +98,47 @@ impl Onnx {
         })?;
         let graph = session.graph(&model.path, source)?;
         let device = NativeDevice::new(Kernels::best()?, kernels::Dtype::F32);
-        let (tail, tail_hash) = match &source.head {
-            HeadSource::Embedding { pooling, dense } => {
-                let (head, taken) = Head::load(pooling.clone(), dense, graph.width, &device)?;
+        let (tail, tail_hash) = match (&source.head, graph.rows) {
+            (HeadSource::Embedding { pooling, layers }, Rows::Tokens) => {
+                let (head, taken) = Head::load(pooling.clone(), layers, graph.width, &device)?;
                 (Tail::Head(head), taken.hash)
             }
-            HeadSource::Classifier { .. } => (Tail::Logits, 0),
-            _ => return Err(no_such_head()),
+            (_, Rows::Texts) if settings.pools => return Err(pooled_already(&model, &graph).into()),
+            _ => (Tail::Nothing, 0),
+        };
+        let form = match &tail {
+            Tail::Head(head) => head.form(graph.width),
+            Tail::Nothing => Form { dims: graph.width, per_token: false },
         };
         let (filling, positions) = placing(&source.config);
         Ok(Self {
             session,
             graph,
             tail,
+            form,
             device,
             filling,
             positions,
             hash: hash ^ tail_hash,
-            dtype: settings.dtype,
+            dtype,
+            dtype_reason: match settings.dtype {
+                Some(_) => "as asked for",
+                None => "the number format of the graph that was found",
+            },
             kernel: library.name(),
         })
     }
 
-    /// Runs a group: `[rows · length, width]`, or `[rows, width]` where the graph ends in logits.
+    /// Runs a group: `[rows · length, width]`, or `[rows, width]` where the graph gives a row for each text.
     fn run(&self, batch: &Batch, group: &Group, use_rows: impl FnOnce(&[f32])) -> Result<(), Error> {
         let mut inputs = Vec::new();
         for input in &self.graph.inputs {
             inputs.push((input.name.as_str(), input.value(batch, group, self.filling)?));
         }
         let output = self.graph.output.as_str();
-        let wanted: &[usize] = match self.tail {
-            Tail::Head(_) => &[group.rows(), group.length, self.graph.width],
-            Tail::Logits => &[group.rows(), self.graph.width],
+        let wanted: &[usize] = match self.graph.rows {
+            Rows::Tokens => &[group.rows(), group.length, self.graph.width],
+            Rows::Texts => &[group.rows(), self.graph.width],
         };
         self.session.with(|session| {
             let said = |error: ort::Error| failed(error.message());
@@ -138,12 +146,16 @@ impl Onnx {
             let options = RunOptions::new().map_err(said)?.with_outputs(selector);
             let outputs = session.run_with_options(inputs, &options).map_err(said)?;
             let value = outputs.get(output).ok_or_else(|| failed("it gave no output"))?;
-            let (shape, rows) = value.try_extract_tensor::<f32>().map_err(said)?;
-            let same = shape.len() == wanted.len() && shape.iter().zip(wanted).all(|(a, b)| *a == *b as i64);
-            if !same || rows.len() != wanted.iter().product::<usize>() {
-                return Err(failed(&format!("output {output:?} is {shape:?}, expected {wanted:?}")));
+            if let Ok((shape, rows)) = value.try_extract_tensor::<f32>() {
+                check_shape(output, shape, rows.len(), wanted)?;
+                use_rows(rows);
+                return Ok(());
             }
-            use_rows(rows);
+            let (shape, rows) = value.try_extract_tensor::<f16>().map_err(said)?;
+            check_shape(output, shape, rows.len(), wanted)?;
+            let mut wide = zeros(rows.len())?;
+            rows.convert_to_f32_slice(&mut wide);
+            use_rows(&wide);
             Ok(())
         })
     }
@@ -163,7 +175,8 @@ impl Onnx {
         Ok(hidden)
     }
 
-    fn logits(&self, batch: &Batch, out: &mut [f32]) -> Result<(), Error> {
+    /// `[texts, width]` of a batch.
+    fn texts(&self, batch: &Batch, out: &mut [f32]) -> Result<(), Error> {
         let width = self.graph.width;
         for group in Group::cut(batch) {
             self.run(batch, &group, |rows| {
@@ -180,6 +193,35 @@ impl Onnx {
 fn no_such_head() -> LoadError {
     let remedy = "a graph runs embedders, and cross-encoders and classifiers with their own head; use backend \"native\"";
     LoadError::Unavailable { what: "this kind of model with backend \"onnx\"", remedy }
+}
+
+fn pooled_already(model: &ModelFile, graph: &Graph) -> nn::Error {
+    let message = format!(
+        "the graph gives {:?}, whose tokens are pooled already; leave the option pooling out",
+        graph.output
+    );
+    nn::Error::Unsupported { path: model.path.clone(), message }
+}
+
+/// The graph's own number format, which must be the one that was asked for.
+fn checked_dtype(model: &ModelFile, asked: Option<&str>) -> Result<&'static str, nn::Error> {
+    let own = operators::dtype(&model.proto);
+    match asked.filter(|asked| *asked != own) {
+        Some(asked) => {
+            let message =
+                format!("the graph is of {own}, and dtype {asked:?} was asked for; leave dtype out");
+            Err(nn::Error::Unsupported { path: model.path.clone(), message })
+        }
+        None => Ok(own),
+    }
+}
+
+fn check_shape(output: &str, shape: &[i64], values: usize, wanted: &[usize]) -> Result<(), Error> {
+    let same = shape.len() == wanted.len() && shape.iter().zip(wanted).all(|(a, b)| *a == *b as i64);
+    if same && values == wanted.iter().product::<usize>() {
+        return Ok(());
+    }
+    Err(failed(&format!("output {output:?} is {shape:?}, expected {wanted:?}")))
 }
 
 /// How rows are filled up and numbered, and most tokens of a text. The RoBERTa line counts positions from
@@ -213,29 +255,20 @@ fn zeros(count: usize) -> Result<Vec<f32>, Error> {
 
 impl Backend for Onnx {
     fn description(&self) -> Description {
-        let (dtype, dtype_reason, arithmetic) = match self.dtype {
-            Dtype::F32 => {
-                ("f32", "this backend takes the f32 export unless int8 is asked for", "onnxruntime f32")
-            }
-            Dtype::Int8 => ("int8", "as asked for", "onnxruntime int8"),
-        };
         Description {
             backend: "onnx",
             device: "cpu".into(),
             device_reason: "this backend computes on the CPU".into(),
-            dtype,
-            dtype_reason: dtype_reason.into(),
+            dtype: self.dtype,
+            dtype_reason: self.dtype_reason.into(),
             kernel: self.kernel.clone(),
-            arithmetic,
+            arithmetic: "onnxruntime",
             batch_invariant: false,
         }
     }
 
-    fn dims(&self) -> usize {
-        match &self.tail {
-            Tail::Head(head) => head.dims(self.graph.width),
-            Tail::Logits => self.graph.width,
-        }
+    fn forms(&self) -> &[Form] {
+        std::slice::from_ref(&self.form)
     }
 
     fn positions(&self) -> Option<usize> {
@@ -256,11 +289,10 @@ impl Backend for Onnx {
 
     fn embed(&self, batch: &Batch, out: &mut [f32]) -> Result<(), Error> {
         batch.check(self.positions)?;
-        let Tail::Head(head) = &self.tail else { return self.logits(batch, out) };
+        let Tail::Head(head) = &self.tail else { return self.texts(batch, out) };
         let hidden = self.hidden(batch)?;
         let mut pass = self.device.pass(batch);
         let hidden = pass.upload(self.graph.width, &hidden)?;
-        let vectors = head.forward(&mut pass, hidden)?;
-        pass.read(&vectors, out)
+        head.write(&mut pass, &hidden, out)
     }
 }

@@ -30,16 +30,16 @@ pub(crate) struct GraphProto {
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct FunctionProto {
-    #[prost(message, repeated, tag = "7")]
-    pub(crate) nodes: Vec<NodeProto>,
-    #[prost(message, repeated, tag = "11")]
-    pub(crate) attributes: Vec<AttributeProto>,
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct NodeProto {
     #[prost(string, tag = "4")]
     pub(crate) op_type: String,
+    #[prost(string, tag = "7")]
+    pub(crate) domain: String,
     #[prost(message, repeated, tag = "5")]
     pub(crate) attributes: Vec<AttributeProto>,
 }
@@ -110,12 +110,10 @@ pub(crate) struct TypeProto {
 pub(crate) struct Anything {}
 
 impl ModelProto {
-    /// Every node, those of inner graphs and functions included.
+    /// Every node, those of inner graphs included.
     pub(crate) fn nodes(&self) -> Vec<&NodeProto> {
         let mut found = Vec::new();
-        let own = self.graph.iter().flat_map(|graph| &graph.nodes);
-        let mut waiting: Vec<_> =
-            own.chain(self.functions.iter().flat_map(|function| &function.nodes)).collect();
+        let mut waiting: Vec<_> = self.graph.iter().flat_map(|graph| &graph.nodes).collect();
         while let Some(node) = waiting.pop() {
             found.push(node);
             let inner =
@@ -160,14 +158,6 @@ impl GraphProto {
 
     fn external(&self) -> Option<&TensorProto> {
         self.initializers.iter().find(|tensor| tensor.is_external()).or_else(|| self.external_inside())
-    }
-}
-
-impl FunctionProto {
-    /// The first tensor whose values lie elsewhere.
-    pub(crate) fn external(&self) -> Option<&TensorProto> {
-        let attribute = self.attributes.iter().find_map(AttributeProto::external);
-        attribute.or_else(|| self.nodes.iter().find_map(NodeProto::external))
     }
 }
 

@@ -40,17 +40,33 @@ pub struct Description {
     pub batch_invariant: bool,
 }
 
+/// One output of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// Numbers of a row.
+    pub dims: usize,
+    /// Whether there is a row for each token, not for each text.
+    pub per_token: bool,
+}
+
+impl Form {
+    /// Numbers that it has for so many texts of so many tokens together.
+    pub fn length(self, texts: usize, tokens: usize) -> usize {
+        self.dims.saturating_mul(if self.per_token { tokens } else { texts })
+    }
+}
+
 /// A model ready to run. Shared by all threads; one call computes on the thread that makes it.
 pub trait Backend: Send + Sync {
     /// How this model runs.
     fn description(&self) -> Description;
 
-    /// Width of the vectors that [`embed`](Self::embed) writes.
-    fn dims(&self) -> usize;
+    /// Its outputs, at least one.
+    fn forms(&self) -> &[Form];
 
-    /// Whether each token keeps a vector of its own.
-    fn per_token(&self) -> bool {
-        false
+    /// Numbers of a row of the first output.
+    fn dims(&self) -> usize {
+        self.forms().first().map_or(0, |form| form.dims)
     }
 
     /// Most tokens a text may have, where the weights set a limit.
@@ -72,8 +88,8 @@ pub trait Backend: Send + Sync {
     /// A hash over the bytes of every weight the model uses.
     fn weights_hash(&self) -> u64;
 
-    /// Writes one pooled vector a text, row-major `[batch.len(), dims]`, before normalisation; where
-    /// [`per_token`](Self::per_token) says so, one a token: `[batch.tokens(), dims]`.
+    /// Writes the [`forms`](Self::forms) one after the other, each row-major and before normalisation: `[batch.len(), dims]`,
+    /// or `[batch.tokens(), dims]` where each token has a row.
     ///
     /// # Errors
     /// A token id outside the model's table, a text longer than its positions, memory that cannot be had.

@@ -1,5 +1,7 @@
 //! From one vector a token to one vector a text.
 
+use std::ops::Range;
+
 /// One way of pooling, as sentence-transformers names them
 /// (`sentence_transformers/models/Pooling.py`, 5.x).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,12 +50,22 @@ pub struct Pooling {
     pub modes: Vec<PoolingMode>,
     /// False: tokens of the prompt do not count.
     pub include_prompt: bool,
+    /// Tokens of this id at the end of a text do not count.
+    pub padding: Option<u32>,
 }
 
 impl Pooling {
     /// One mode over all tokens.
     pub fn of(mode: PoolingMode) -> Self {
-        Self { modes: vec![mode], include_prompt: true }
+        Self { modes: vec![mode], include_prompt: true, padding: None }
+    }
+
+    /// Which of a text's tokens count, at least one: a text that is nothing but its prompt keeps its last token, one that is
+    /// nothing but padding its first.
+    pub fn counted(&self, ids: &[u32], prompt_tokens: usize) -> Range<usize> {
+        let last = ids.iter().rposition(|id| Some(*id) != self.padding).unwrap_or(0);
+        let first = if self.include_prompt { 0 } else { prompt_tokens.min(last) };
+        first..last + 1
     }
 
     /// Names joined by `+`, e.g. `"mean"` or `"cls+max"`.

@@ -56,8 +56,8 @@ fn tokenizer(folder: &Path) -> Result<Tokenizer, Box<dyn Error>> {
 }
 
 fn native(folder: &Path) -> Result<Native, Box<dyn Error>> {
-    let pooling = Pooling { modes: vec![PoolingMode::Mean], include_prompt: true };
-    let head = HeadSource::Embedding { pooling, dense: Vec::new() };
+    let pooling = Pooling::of(PoolingMode::Mean);
+    let head = HeadSource::Embedding { pooling, layers: Vec::new() };
     let config = Config::open(&folder.join("config.json"))?;
     let source = nn::Source { folder: folder.into(), config, adapter: None, head };
     Ok(Native::load(&source, Some(Dtype::F32))?)

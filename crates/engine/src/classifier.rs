@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use text::{Encoded, Limit};
 
-use crate::job::{Job, Made, Piece, Rows, Ticket, Width, Work, only};
+use crate::job::{Job, Made, Piece, Rows, Ticket, Width, Work, finite};
 use crate::labels::{Labels, Scores};
 use crate::load::Task;
 use crate::model::Model;
@@ -112,7 +112,8 @@ impl Work for ClassifyWork {
     }
 
     fn finish(&self, windows: &[Made]) -> Result<Piece, Error> {
-        let mut values = only(windows)?.values.clone();
+        let mut values: Vec<f32> =
+            finite(windows)?.iter().flat_map(|window| &window.values).copied().collect();
         self.scores.apply(&mut values);
         Ok(Piece { values, ..Piece::default() })
     }

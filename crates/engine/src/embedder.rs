@@ -1,11 +1,12 @@
 //! A loaded embedding model.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use text::{Encoded, Limit};
 
 use crate::finish::{Finish, normalize};
-use crate::job::{Job, Made, Piece, RowFault, Rows, Ticket, Width, Work};
+use crate::job::{Job, Made, Piece, Rows, Ticket, Width, Work};
 use crate::load::Task;
 use crate::model::Model;
 use crate::{Error, Fetched, Info, LoadOptions, Overflow, Side};
@@ -103,33 +104,6 @@ impl Embedder {
         }
     }
 
-    /// Counts the tokens of each text, special ones included and nothing cut: the `tokens` of rows without
-    /// columns.
-    pub fn count(
-        self: &Arc<Self>,
-        texts: Vec<String>,
-        ticket: Ticket,
-        done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
-    ) {
-        self.model.used.note();
-        let embedder = self.clone();
-        crate::spawn(move || embedder.counts(&texts, &ticket), done);
-    }
-
-    fn counts(&self, texts: &[String], ticket: &Ticket) -> Result<Rows, Error> {
-        let mut rows = Rows { tokens: vec![0; texts.len()], ..Rows::default() };
-        for (row, text) in texts.iter().enumerate() {
-            if ticket.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
-            match self.model.tokenizer().count(text) {
-                Ok(tokens) => rows.tokens[row] = tokens as u32,
-                Err(error) => rows.faults.push(RowFault { row, error: error.into() }),
-            }
-        }
-        Ok(rows)
-    }
-
     /// Settings brought into numbers; a fault here is the whole call's.
     fn plan(&self, settings: &EmbedSettings) -> Result<Plan, Error> {
         let most = self.model.info.dims;
@@ -158,20 +132,25 @@ struct Plan {
     chunks: bool,
 }
 
-/// The mean of windows' vectors, each counted by its tokens; where the result is to have length 1, they have it first.
-/// In the order of the windows, so that the same text gives the same bits.
-fn mean(windows: &[Made], unit: bool) -> Vec<f32> {
-    let mut sum = vec![0.0_f64; windows.first().map_or(0, |window| window.values.len())];
-    for Made { text, values } in windows {
-        let mut values = values.clone();
+/// The vector of one window; of several their mean, each counted by its tokens. Where the model's own pipeline brings vectors
+/// to length 1, they have it first, whatever length the call asks for: it changes no direction. In the order of the windows,
+/// so that the same text gives the same bits.
+pub(crate) fn mean<'a>(windows: &'a [Made], dims: usize, unit: bool) -> Cow<'a, [f32]> {
+    let vector = |window: &'a Made| &window.values[..dims];
+    if let [one] = windows {
+        return Cow::Borrowed(vector(one));
+    }
+    let mut sum = vec![0.0_f64; dims];
+    for window in windows {
+        let mut values = vector(window).to_vec();
         if unit {
             normalize(&mut values);
         }
-        let tokens = text.ids.len() as f64;
+        let tokens = window.text.ids.len() as f64;
         sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += tokens * f64::from(value));
     }
     let total: usize = windows.iter().map(|window| window.text.ids.len()).sum();
-    sum.into_iter().map(|value| (value / total.max(1) as f64) as f32).collect()
+    Cow::Owned(sum.into_iter().map(|value| (value / total.max(1) as f64) as f32).collect())
 }
 
 /// Texts on their way to vectors.
@@ -195,12 +174,8 @@ impl Work for EmbedWork {
     }
 
     fn encode(&self, row: usize) -> Result<Vec<Encoded>, Error> {
-        let (Plan { prompt, limit, .. }, text) = (&self.plan, &self.texts[row]);
-        let tokenizer = self.model().tokenizer();
-        Ok(match self.plan.chunks {
-            true => tokenizer.encode_windows(prompt, text, limit)?,
-            false => vec![tokenizer.encode_prompted(prompt, text, limit)?],
-        })
+        let Plan { prompt, limit, chunks, .. } = &self.plan;
+        self.model().windows(prompt, &self.texts[row], limit, *chunks)
     }
 
     fn width(&self) -> Width {
@@ -209,10 +184,9 @@ impl Work for EmbedWork {
 
     fn finish(&self, windows: &[Made]) -> Result<Piece, Error> {
         let mut values = vec![0.0; self.plan.finish.dimensions];
-        match windows {
-            [one] => self.plan.finish.apply(&one.values, &mut values)?,
-            several => self.plan.finish.apply(&mean(several, self.plan.finish.normalize), &mut values)?,
-        }
+        let model = self.model();
+        let mean = mean(windows, model.backend.dims(), model.spec.normalizes);
+        self.plan.finish.apply(&mean, &mut values)?;
         Ok(Piece { values, ..Piece::default() })
     }
 }

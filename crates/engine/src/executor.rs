@@ -5,7 +5,7 @@ use backend_native::{Native, is_whole};
 use kernels::{Dtype, Kernels};
 use nn::Source;
 
-use crate::{Error, LoadOptions};
+use crate::{Error, LoadOptions, graphs};
 
 type Open = fn(&Source, &LoadOptions) -> Result<Box<dyn Backend>, Error>;
 type Bytes = fn(&Source, &LoadOptions) -> Result<u64, Error>;
@@ -30,7 +30,13 @@ const EXECUTORS: &[Executor] = &[
         bytes: as_multiplied,
     },
     Executor { name: "candle", devices: &["cpu"], dtypes: &["f32"], open: CANDLE, bytes: as_f32 },
-    Executor { name: "onnx", devices: &["cpu"], dtypes: &["f32", "int8"], open: ONNX, bytes: ONNX_BYTES },
+    Executor {
+        name: "onnx",
+        devices: &["cpu"],
+        dtypes: &["f32", "f16", "int8"],
+        open: ONNX,
+        bytes: ONNX_BYTES,
+    },
 ];
 
 /// The number format of our kernels; none leaves it to them.
@@ -70,7 +76,8 @@ const ONNX_BYTES: Bytes = |_, _| Err(left_out("onnx"));
 
 /// Refuses by name what no executor, or not the chosen one, can do.
 pub(crate) fn check(options: &LoadOptions) -> Result<(), Error> {
-    chosen(options).map(|_| ())
+    chosen(options)?;
+    graphs::check(options)
 }
 
 /// Loads a model into the executor that the options choose.

@@ -40,11 +40,10 @@ pub fn download(
     done: impl FnOnce(Result<Fetched, Error>) + Send + 'static,
 ) {
     fetch(model, options, ticket, progress, |fetched| {
-        let there = |(fetched, _): (Fetched, LoadOptions)| match fetched.folder.is_dir() {
-            true => Ok(fetched),
-            false => Err(Error::NotAFolder { name: fetched.name }),
-        };
-        done(fetched.and_then(there));
+        done(fetched.and_then(|(fetched, options)| {
+            crate::load::check_folders(&fetched.folder, &options)?;
+            Ok(fetched)
+        }));
     });
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use backend::{Batch, Text};
+use backend::{Batch, Form, Text};
 use text::Encoded;
 
 use crate::contain::contained;
@@ -38,8 +38,10 @@ pub struct Rows {
     pub dims: usize,
     /// Where each row's values end, where rows differ in length; else empty.
     pub ends: Vec<u32>,
-    /// The token of each value of sparse rows; else empty.
+    /// The tokens of weights of sparse rows; else empty.
     pub indices: Vec<u32>,
+    /// Where each row's indices end, where rows differ in length; else empty.
+    pub index_ends: Vec<u32>,
     /// Tokens computed for each text, after cutting.
     pub tokens: Vec<u32>,
     /// Texts that were cut, ascending.
@@ -88,7 +90,7 @@ pub(crate) enum Width {
 pub(crate) struct Made {
     /// Its tokens.
     pub(crate) text: Encoded,
-    /// One vector, or one a token.
+    /// One vector, or one a token; of several outputs, one after the other.
     pub(crate) values: Vec<f32>,
 }
 
@@ -101,14 +103,10 @@ pub(crate) struct Piece {
     pub(crate) values: Vec<f32>,
 }
 
-/// The one window of a text that is never cut into several.
-pub(crate) fn only(windows: &[Made]) -> Result<&Made, Error> {
-    let several = || Error::Internal { message: format!("{} windows of a text that has one", windows.len()) };
-    let [window] = windows else { return Err(several()) };
-    match window.values.iter().all(|value| value.is_finite()) {
-        true => Ok(window),
-        false => Err(Error::NotFinite),
-    }
+/// The windows of a text, all of whose values are numbers.
+pub(crate) fn finite(windows: &[Made]) -> Result<&[Made], Error> {
+    let values = windows.iter().flat_map(|window| &window.values);
+    if values.into_iter().all(|value| value.is_finite()) { Ok(windows) } else { Err(Error::NotFinite) }
 }
 
 /// Told once how a job ended, on one of the engine's threads.
@@ -257,7 +255,7 @@ impl<W: Work> Job<W> {
         }
     }
 
-    /// `[texts, dims]`, or `[tokens, dims]`, before the last step.
+    /// The model's outputs one after the other, before the last step.
     fn vectors(&self, texts: &[Tokenized]) -> Result<Vec<f32>, backend::Error> {
         let mut batch = Batch::default();
         for Tokenized { encoded, .. } in texts {
@@ -267,8 +265,8 @@ impl<W: Work> Job<W> {
         }
         let backend = &self.work.model().backend;
         let tokens = batch.tokens();
-        let rows = if backend.per_token() { tokens } else { texts.len() };
-        let mut vectors = zeros(rows.saturating_mul(backend.dims()))?;
+        let lengths = backend.forms().iter().map(|form| form.length(texts.len(), tokens));
+        let mut vectors = zeros(lengths.fold(0, usize::saturating_add))?;
         let (lane, pace) = (&self.work.model().lane, &self.work.model().pace);
         let helped = backend.takes_help() && pace.time_of(tokens).is_none_or(|time| time >= WORTH_HELP);
         let mut pass = || backend.embed(&batch, &mut vectors);
@@ -278,13 +276,23 @@ impl<W: Work> Job<W> {
         Ok(vectors)
     }
 
-    fn keep_all(&self, texts: Vec<Tokenized>, mut vectors: &[f32]) {
-        let backend = &self.work.model().backend;
+    fn keep_all(&self, texts: Vec<Tokenized>, vectors: &[f32]) {
+        let tokens = texts.iter().map(|text| text.encoded.ids.len()).sum();
+        let mut rest = vectors;
+        let mut outputs: Vec<(Form, &[f32])> = Vec::new();
+        for &form in self.work.model().backend.forms() {
+            let (own, others) = rest.split_at(form.length(texts.len(), tokens));
+            outputs.push((form, own));
+            rest = others;
+        }
         for Tokenized { row, window, encoded } in texts {
-            let rows = if backend.per_token() { encoded.ids.len() } else { 1 };
-            let (own, rest) = vectors.split_at(rows * backend.dims());
-            vectors = rest;
-            self.keep(row, window, Made { text: encoded, values: own.to_vec() });
+            let mut values = Vec::new();
+            for (form, output) in &mut outputs {
+                let (own, others) = output.split_at(form.length(1, encoded.ids.len()));
+                values.extend_from_slice(own);
+                *output = others;
+            }
+            self.keep(row, window, Made { text: encoded, values });
         }
     }
 
@@ -378,7 +386,7 @@ impl Rows {
     }
 
     /// Lays rows that differ in length end to end; those that failed are empty.
-    fn join(&mut self, mut pieces: Vec<Piece>, count: usize) -> Result<(), Error> {
+    pub(crate) fn join(&mut self, mut pieces: Vec<Piece>, count: usize) -> Result<(), Error> {
         pieces.resize_with(count, Piece::default);
         let sum = |length: fn(&Piece) -> usize| pieces.iter().map(length).sum::<usize>();
         let (values, indices) = (sum(|piece| piece.values.len()), sum(|piece| piece.indices.len()));
@@ -391,6 +399,7 @@ impl Rows {
             self.matrix.extend(piece.values);
             self.indices.extend(piece.indices);
             self.ends.push(self.matrix.len() as u32);
+            self.index_ends.push(self.indices.len() as u32);
         }
         Ok(())
     }

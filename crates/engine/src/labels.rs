@@ -1,8 +1,10 @@
 //! A classifier's labels, and what its config makes of logits.
 
 use nn::Config;
+use serde_json::{Map, Value};
 
 use crate::Error;
+use crate::spec::is_architecture;
 
 /// More would be no classifier.
 const MOST_LABELS: usize = 1 << 20;
@@ -37,7 +39,7 @@ impl Labels {
     pub(crate) fn read(config: &Config) -> Result<Self, Error> {
         let fields = config.value();
         let counted = fields["num_labels"].as_u64().map(|count| count as usize);
-        let names = match fields["id2label"].as_object() {
+        let names = match named(config)? {
             Some(named) => (0..named.len())
                 .map(|id| named.get(&id.to_string()).and_then(|name| name.as_str()).map(String::from))
                 .collect::<Option<Vec<_>>>()
@@ -59,6 +61,28 @@ impl Labels {
         let scores = Scores::named(config, names.len())?;
         Ok(Self { names, scores })
     }
+}
+
+/// `id2label`, if there is one. A list is none: transformers reads no such config either.
+pub(crate) fn named(config: &Config) -> Result<Option<&Map<String, Value>>, Error> {
+    match &config.value()["id2label"] {
+        Value::Null => Ok(None),
+        Value::Object(named) => Ok(Some(named)),
+        other => {
+            let message = format!("id2label is {other}; an object {{ \"0\": name, … }} is expected");
+            Err(config.broken(message).into())
+        }
+    }
+}
+
+/// How many labels a sequence classifier has, as far as can be told; `None` of other models.
+pub(crate) fn count(config: &Config) -> Option<usize> {
+    if !is_architecture(config, "ForSequenceClassification") {
+        return None;
+    }
+    let fields = config.value();
+    let named = fields["id2label"].as_object().map(Map::len);
+    Some(named.or_else(|| fields["num_labels"].as_u64().map(|count| count as usize)).unwrap_or(2))
 }
 
 impl Scores {
@@ -98,7 +122,7 @@ pub(crate) fn sigmoid(logit: f32) -> f32 {
 mod tests {
     use std::path::Path;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -126,6 +150,7 @@ mod tests {
                 json!({ "id2label": { "0": "a", "1": "b" }, "num_labels": 3 }),
                 "num_labels is 3, and id2label names 2",
             ),
+            (json!({ "id2label": ["a", "b"] }), "an object"),
             (json!({ "id2label": {} }), "no labels"),
             (json!({ "num_labels": u64::MAX }), "at most"),
             (json!({ "problem_type": "poetry" }), "not known"),

@@ -8,11 +8,14 @@
 
 use std::path::Path;
 
-use nn::{Checkpoint, Config, DenseSource, HeadSource};
+use nn::{Checkpoint, Config, DenseSource, HeadSource, LayerSource};
 use serde::Deserialize;
 
 use crate::Error;
+use crate::finish::normalize;
+use crate::kind::Kind;
 use crate::lexicon::{beside, own_file};
+use crate::load::Task;
 use crate::spec::{FoundModule, Purpose, is_architecture, optional, read_dense};
 
 /// How texts become vectors of their tokens.
@@ -69,16 +72,24 @@ pub(crate) fn head(
     config: &Config,
     modules: &[FoundModule],
 ) -> Result<(HeadSource, Purpose), Error> {
-    let (dense, late) = if own_file(transformer, WEIGHTS, config)? {
-        let late = Late { skips_first: true, normalizes: true, ..Late::default() };
-        (vec![beside(transformer, WEIGHTS, config, None)?], late)
+    let (layers, late) = if let Some((layer, late)) = own_layer(transformer, config)? {
+        (vec![layer], late)
     } else if modules.is_empty() && is_architecture(config, "HF_ColBERT") {
         (vec![projection(transformer, config)?], stanford(&folder.join("artifact.metadata"))?)
     } else {
         of_modules(folder, transformer, config, modules)?
     };
     late.check(config)?;
-    Ok((HeadSource::Tokens { dense }, Purpose::Tokens(late)))
+    Ok((HeadSource::Tokens { layers }, Purpose::Tokens(late)))
+}
+
+/// bge-m3's layer that makes vectors of tokens, if it lies beside the model.
+pub(crate) fn own_layer(folder: &Path, config: &Config) -> Result<Option<(LayerSource, Late)>, Error> {
+    if !own_file(folder, WEIGHTS, config)? {
+        return Ok(None);
+    }
+    let late = Late { skips_first: true, normalizes: true, ..Late::default() };
+    Ok(Some((beside(folder, WEIGHTS, config, None)?, late)))
 }
 
 #[derive(Default, Deserialize)]
@@ -114,7 +125,7 @@ fn stanford(path: &Path) -> Result<Late, Error> {
 }
 
 /// The layer `linear` among the encoder's weights; its shape is in no config.
-fn projection(folder: &Path, config: &Config) -> Result<DenseSource, Error> {
+fn projection(folder: &Path, config: &Config) -> Result<LayerSource, Error> {
     let shape = Checkpoint::open(folder)?.shape_of("linear.weight")?;
     let [outputs, inputs] = shape[..] else {
         return Err(config
@@ -123,7 +134,8 @@ fn projection(folder: &Path, config: &Config) -> Result<DenseSource, Error> {
     };
     config.check_size("rows of linear.weight", outputs)?;
     let (folder, config) = (folder.to_path_buf(), config.clone());
-    Ok(DenseSource { folder, file: None, config, inputs, outputs, bias: false, activation: None })
+    let dense = DenseSource { folder, file: None, config, inputs, outputs, bias: false, activation: None };
+    Ok(LayerSource::Dense(dense))
 }
 
 fn punctuation() -> Vec<String> {
@@ -133,6 +145,8 @@ fn punctuation() -> Vec<String> {
 /// What PyLate writes into config_sentence_transformers.json.
 #[derive(Default, Deserialize)]
 struct Knobs {
+    /// `ColBERT` of PyLate's.
+    model_type: Option<String>,
     query_prefix: Option<String>,
     document_prefix: Option<String>,
     query_length: Option<usize>,
@@ -166,24 +180,22 @@ fn of_modules(
     transformer: &Path,
     config: &Config,
     modules: &[FoundModule],
-) -> Result<(Vec<DenseSource>, Late), Error> {
-    if modules.is_empty() {
-        let message = "there is no modules.json, HF_ColBERT is not its architecture, and there is no \
-                       colbert_linear.safetensors, so this model keeps no vectors of tokens: load it with Embedder.load";
-        return Err(config.unsupported(message).into());
+) -> Result<(Vec<LayerSource>, Late), Error> {
+    let kind = Kind::of(config, modules);
+    let pooled = modules.iter().any(|module| module.class() == "Pooling");
+    if modules.is_empty() || pooled || kind.is(Task::Sparse) {
+        let why = "it keeps no vectors of tokens: it has neither modules of such, nor HF_ColBERT as its architecture, nor \
+                   colbert_linear.safetensors beside its weights";
+        return Err(kind.refusal(Task::Late, config, why).into());
     }
     let knobs: Knobs = optional(&folder.join("config_sentence_transformers.json"))?;
     let own: TransformerKnobs = optional(&transformer.join("sentence_bert_config.json"))?;
-    let mut late = if knobs.query_prefix.is_some() || knobs.document_prefix.is_some() {
-        knobs.late()
-    } else {
-        own.late(&knobs)
-    };
-    let mut dense = Vec::new();
+    let mut late = if knobs.is_pylate() { knobs.late() } else { own.late(&knobs) };
+    let mut layers = Vec::new();
     for module in modules.iter().skip(1) {
         match module.class() {
-            "Dense" if module.is_pylate() => dense.push(read_dense(module, "sentence_embedding")?),
-            "Dense" => dense.push(read_dense(module, TOKENS)?),
+            "Dense" if module.is_pylate() => layers.push(read_dense(module, "sentence_embedding")?),
+            "Dense" => layers.push(read_dense(module, TOKENS)?),
             "MultiVectorMask" => late.skipped = skipped(&module.config()?)?,
             "Normalize" => late.normalizes = true,
             _ => {
@@ -196,7 +208,7 @@ fn of_modules(
             }
         }
     }
-    Ok((dense, late))
+    Ok((layers, late))
 }
 
 fn skipped(config: &Config) -> Result<Vec<String>, Error> {
@@ -212,6 +224,11 @@ fn skipped(config: &Config) -> Result<Vec<String>, Error> {
 }
 
 impl Knobs {
+    fn is_pylate(&self) -> bool {
+        let named = self.model_type.as_deref() == Some("ColBERT");
+        named || self.query_prefix.is_some() || self.document_prefix.is_some()
+    }
+
     /// PyLate's: markers before texts, queries filled up, vectors of length 1, punctuation left out unless said.
     fn late(self) -> Late {
         let Self { mut prompts, .. } = self;
@@ -269,6 +286,21 @@ impl Late {
             return Err(config.unsupported(message).into());
         }
         Ok(())
+    }
+
+    /// Of one vector a token, those of the tokens that count: `skipped` are the tokens that do not, ascending.
+    pub(crate) fn keep(&self, ids: &[u32], vectors: &[f32], skipped: &[u32]) -> Vec<f32> {
+        let dims = vectors.len() / ids.len().max(1);
+        let mut kept = Vec::with_capacity(vectors.len());
+        for ((place, id), vector) in ids.iter().enumerate().zip(vectors.chunks_exact(dims.max(1))) {
+            if (place > 0 || !self.skips_first) && skipped.binary_search(id).is_err() {
+                kept.extend_from_slice(vector);
+            }
+        }
+        if self.normalizes {
+            kept.chunks_exact_mut(dims.max(1)).for_each(normalize);
+        }
+        kept
     }
 
     /// Tokens of the longest query: an expansion of fixed length cuts, too.

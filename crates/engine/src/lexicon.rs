@@ -4,22 +4,28 @@
 //! `inference/embedder/encoder_only/m3.py`.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use nn::{Activation, Config, DenseSource, HeadSource, files};
+use nn::{Activation, Config, DenseSource, HeadSource, LayerSource, files};
 use serde::Deserialize;
 use text::{Encoded, Tokenizer};
 
 use crate::Error;
 use crate::job::Piece;
-use crate::spec::{FoundModule, Purpose, is_architecture};
+use crate::kind::Kind;
+use crate::load::Task;
+use crate::router::QueryTable;
+use crate::spec::{FoundModule, Purpose, is_architecture, query_table};
 
 /// How weights of tokens come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lexicon {
-    /// The logarithm of 1 + the positive part of the largest logit, so many times over.
+    /// The logarithm of 1 + the positive part of each logit, so many times over; of all tokens of a text the largest.
     Splade {
         /// Once; twice for `log1p_relu`.
         logarithms: usize,
+        /// Of all tokens the sum instead.
+        sum: bool,
     },
     /// The largest weight of each token of the text, without special tokens.
     OwnTokens,
@@ -46,48 +52,58 @@ const WEIGHTS: &str = "sparse_linear.safetensors";
 
 /// The head of a sparse model.
 pub(crate) fn head(
+    folder: &Path,
     transformer: &Path,
     config: &Config,
     modules: &[FoundModule],
 ) -> Result<(HeadSource, Purpose), Error> {
     match modules {
         [_, pooling] if pooling.class() == "SpladePooling" => {
-            Ok((HeadSource::Vocabulary, Purpose::Sparse(splade(&pooling.config()?)?)))
+            Ok(splade(&pooling.config()?)?.head(query_table(folder)?))
         }
         [] if is_architecture(config, "ForMaskedLM") => {
-            Ok((HeadSource::Vocabulary, Purpose::Sparse(Lexicon::Splade { logarithms: 1 })))
+            Ok(Lexicon::Splade { logarithms: 1, sum: false }.head(None))
         }
-        _ if own_file(transformer, WEIGHTS, config)? => {
-            let dense = vec![beside(transformer, WEIGHTS, config, Some(1))?];
-            Ok((HeadSource::Tokens { dense }, Purpose::Sparse(Lexicon::OwnTokens)))
-        }
-        [.., last] => Err(last
-            .refused("makes no sparse vectors; supported is MLMTransformer or Transformer with SpladePooling behind it, \
-                      or sparse_linear.safetensors beside its weights")
-            .into()),
-        [] => {
-            let message = "architectures names no …ForMaskedLM, and there is no sparse_linear.safetensors, so this \
-                           model weighs no tokens: load it with Embedder.load";
-            Err(config.unsupported(message).into())
+        _ => {
+            if let Some(layer) = own_layer(transformer, config)? {
+                let layers = vec![layer];
+                return Ok((HeadSource::Tokens { layers }, Purpose::Sparse(Lexicon::OwnTokens, None)));
+            }
+            let kind = Kind::of(config, modules);
+            let why = "it weighs no tokens: it has neither a masked-language-model head with SpladePooling behind it or \
+                       nothing, nor sparse_linear.safetensors beside its weights";
+            match modules.last().filter(|_| kind.is(Task::Sparse)) {
+                Some(last) => Err(last.refused("stands where only SpladePooling is supported").into()),
+                None => Err(kind.refusal(Task::Sparse, config, why).into()),
+            }
         }
     }
 }
 
 fn splade(config: &Config) -> Result<Lexicon, Error> {
     let fields: SpladePooling = config.read()?;
-    if fields.pooling_strategy != "max" {
-        let message = format!("pooling_strategy {:?} is not supported; \"max\" is", fields.pooling_strategy);
-        return Err(config.unsupported(message).into());
+    let unknown = |field: &str, value: &str, known: &str| -> Error {
+        config.unsupported(format!("{field} {value:?} is not known; known are {known}")).into()
+    };
+    let sum = match fields.pooling_strategy.as_str() {
+        "max" => false,
+        "sum" => true,
+        other => return Err(unknown("pooling_strategy", other, "max and sum")),
+    };
+    let logarithms = match fields.activation_function.as_str() {
+        "relu" => 1,
+        "log1p_relu" => 2,
+        other => return Err(unknown("activation_function", other, "relu and log1p_relu")),
+    };
+    Ok(Lexicon::Splade { logarithms, sum })
+}
+
+/// bge-m3's layer that weighs tokens, if it lies beside the model.
+pub(crate) fn own_layer(folder: &Path, config: &Config) -> Result<Option<LayerSource>, Error> {
+    if !own_file(folder, WEIGHTS, config)? {
+        return Ok(None);
     }
-    match fields.activation_function.as_str() {
-        "relu" => Ok(Lexicon::Splade { logarithms: 1 }),
-        "log1p_relu" => Ok(Lexicon::Splade { logarithms: 2 }),
-        other => {
-            let message =
-                format!("activation_function {other:?} is not known; known are relu and log1p_relu");
-            Err(config.unsupported(message).into())
-        }
-    }
+    beside(folder, WEIGHTS, config, Some(1)).map(Some)
 }
 
 /// Whether a layer's file lies beside the model. One that is there as a pickle alone is refused.
@@ -111,24 +127,32 @@ pub(crate) fn beside(
     file: &'static str,
     config: &Config,
     outputs: Option<usize>,
-) -> Result<DenseSource, Error> {
+) -> Result<LayerSource, Error> {
     let inputs = config.value()["hidden_size"].as_u64().unwrap_or(0) as usize;
     config.check_size("hidden_size", inputs)?;
     let activation = outputs.map(|_| Activation::Relu);
     let (folder, config, outputs) = (folder.to_path_buf(), config.clone(), outputs.unwrap_or(inputs));
-    Ok(DenseSource { folder, file: Some(file), config, inputs, outputs, bias: true, activation })
+    let (file, bias) = (Some(file), true);
+    Ok(LayerSource::Dense(DenseSource { folder, file, config, inputs, outputs, bias, activation }))
 }
 
 impl Lexicon {
+    /// The head that it needs, and itself.
+    fn head(self, queries: Option<Arc<QueryTable>>) -> (HeadSource, Purpose) {
+        let largest = !matches!(self, Self::Splade { sum: true, .. });
+        (HeadSource::Vocabulary { largest }, Purpose::Sparse(self, queries))
+    }
+
     /// The weights above 0, by ascending token, of what the model made of a text.
     pub(crate) fn weigh(self, text: &Encoded, made: &[f32], specials: &[u32]) -> Piece {
         let weights: Vec<(u32, f32)> = match self {
-            Self::Splade { logarithms } => {
+            Self::Splade { logarithms, sum } => {
                 let weight = |logit: f32| (0..logarithms).fold(logit.max(0.0), |value, _| value.ln_1p());
-                (0..)
-                    .zip(made.iter().map(|&logit| weight(logit)))
-                    .filter(|&(_, weight)| weight > 0.0)
-                    .collect()
+                let weights = match sum {
+                    true => summed(made, text.ids.len(), weight),
+                    false => made.iter().map(|&logit| weight(logit)).collect(),
+                };
+                (0..).zip(weights).filter(|&(_, weight)| weight > 0.0).collect()
             }
             Self::OwnTokens => largest_of_each(text, made, specials),
         };
@@ -143,10 +167,38 @@ impl Lexicon {
     }
 }
 
+/// Of `[tokens, vocabulary]` the sum of each column's weights.
+fn summed(logits: &[f32], tokens: usize, weight: impl Fn(f32) -> f32) -> Vec<f32> {
+    let columns = logits.len() / tokens.max(1);
+    let mut sums = vec![0.0_f64; columns];
+    for row in logits.chunks_exact(columns.max(1)) {
+        sums.iter_mut().zip(row).for_each(|(sum, &logit)| *sum += f64::from(weight(logit)));
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
+}
+
+/// The weights of a text's windows as one: the largest of each token, as within a window.
+pub(crate) fn largest(windows: impl Iterator<Item = Piece>) -> Piece {
+    let join = |all: Piece, next: Piece| {
+        let mut weights: Vec<(u32, f32)> = [all, next]
+            .into_iter()
+            .flat_map(|Piece { indices, values }| indices.into_iter().zip(values))
+            .collect();
+        keep_largest(&mut weights);
+        let (indices, values) = weights.into_iter().unzip();
+        Piece { indices, values }
+    };
+    windows.reduce(join).unwrap_or_default()
+}
+
+fn keep_largest(weights: &mut Vec<(u32, f32)>) {
+    weights.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    weights.dedup_by_key(|(id, _)| *id);
+}
+
 fn largest_of_each(text: &Encoded, made: &[f32], specials: &[u32]) -> Vec<(u32, f32)> {
     let mut weights: Vec<(u32, f32)> = text.ids.iter().copied().zip(made.iter().copied()).collect();
     weights.retain(|(id, weight)| *weight > 0.0 && !specials.contains(id));
-    weights.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
-    weights.dedup_by_key(|(id, _)| *id);
+    keep_largest(&mut weights);
     weights
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backend::{Backend, Pooling, PoolingMode};
-use nn::{FileId, HeadSource, Key, Store, files};
+use nn::{FileId, HeadSource, Key, LayerSource, Store, files};
 use serde::{Serialize, Serializer};
 use text::{Limit, Reading, Tokenizer};
 use twox_hash::XxHash3_64;
@@ -33,6 +33,8 @@ pub struct LoadOptions {
     pub pooling: Option<String>,
     /// The folder of a PEFT LoRA adapter to merge into the weights.
     pub adapter: Option<String>,
+    /// The graph's file below the model's folder, for `"onnx"`; `None`: the one of the number format.
+    pub onnx_file: Option<String>,
     /// The file of the ONNX Runtime library, for `"onnx"` where `ORT_DYLIB_PATH` names none.
     pub onnx_library: Option<String>,
     /// Where a model comes from that is named and not a folder.
@@ -66,21 +68,36 @@ pub enum Task {
     Sparse,
     /// One vector a token.
     Late,
+    /// One vector a text, weights of its tokens and one vector a token.
+    Hybrid,
 }
 
 impl Task {
     /// All of them, with their names.
-    pub const ALL: [(&str, Self); 5] = [
+    pub const ALL: [(&str, Self); 6] = [
         ("embed", Self::Embed),
         ("rerank", Self::Rerank),
         ("classify", Self::Classify),
         ("sparse", Self::Sparse),
         ("late", Self::Late),
+        ("hybrid", Self::Hybrid),
     ];
 
     /// The task of a name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, task)| task)
+    }
+
+    /// How a user loads it.
+    pub(crate) fn method(self) -> &'static str {
+        match self {
+            Self::Embed => "Embedder.load",
+            Self::Rerank => "Reranker.load",
+            Self::Classify => "Classifier.load",
+            Self::Sparse => "SparseEmbedder.load",
+            Self::Late => "MultiVectorEmbedder.load",
+            Self::Hybrid => "HybridEmbedder.load",
+        }
     }
 
     /// Its name.
@@ -113,7 +130,7 @@ pub(crate) fn described(
     task: Task,
 ) -> Result<(Spec, Arc<SharedTokenizer>), Error> {
     let mut spec = claims(folder, options, task)?;
-    let tokenizer = tokenizer(&spec)?;
+    let tokenizer = tokenizer(&(&spec).into())?;
     if let Purpose::Judge = spec.purpose {
         let tokens = judge::answers(&tokenizer.tokenizer, &spec.source.config)?;
         spec.source.head = HeadSource::Answers { tokens };
@@ -133,21 +150,35 @@ pub(crate) fn bytes(folder: &Path, options: &LoadOptions, task: Task) -> Result<
     Ok(tensors.saturating_add(tokenizer.saturating_mul(TOKENIZER_GROWTH)))
 }
 
-/// What the small files of a folder and the options claim.
-fn claims(folder: &Path, options: &LoadOptions, task: Task) -> Result<Spec, Error> {
-    executor::check(options)?;
+/// The folders of a model and of its adapter must be there.
+pub(crate) fn check_folders(folder: &Path, options: &LoadOptions) -> Result<(), Error> {
     if !folder.is_dir() {
         return Err(Error::NotAFolder { name: folder.display().to_string() });
     }
-    let adapter = options.adapter.as_ref().map(Path::new);
-    if let Some(missing) = adapter.filter(|adapter| !adapter.is_dir()) {
-        return Err(Error::NotAnAdapter { name: missing.display().to_string() });
+    match options.adapter.as_ref().filter(|adapter| !Path::new(adapter).is_dir()) {
+        Some(missing) => Err(Error::NotAnAdapter { name: missing.clone() }),
+        None => Ok(()),
     }
-    let mut spec = Spec::read(folder, adapter, task)?;
-    if let (Some(name), HeadSource::Embedding { pooling, .. }) = (&options.pooling, &mut spec.source.head) {
-        pooling.modes = vec![pooling_named(name)?];
+}
+
+/// What the small files of a folder and the options claim.
+fn claims(folder: &Path, options: &LoadOptions, task: Task) -> Result<Spec, Error> {
+    executor::check(options)?;
+    check_folders(folder, options)?;
+    let mut spec = Spec::read(folder, options, task)?;
+    match (&options.pooling, &mut spec.source.head) {
+        (None, _) => Ok(spec),
+        (Some(name), HeadSource::Embedding { pooling, .. }) => {
+            pooling.modes = vec![pooling_named(name)?];
+            Ok(spec)
+        }
+        (Some(_), _) => {
+            let method = task.method();
+            let message =
+                format!("{method}: pooling is an option of Embedder.load; this model's head is its own");
+            Err(Error::Options { message })
+        }
     }
-    Ok(spec)
 }
 
 /// The tokenizer's own ids must be rows of the table, which has as many as config.json says (each model file checks
@@ -174,26 +205,52 @@ fn pooling_named(name: &str) -> Result<PoolingMode, Error> {
     })
 }
 
+/// What a tokenizer is made of.
+pub(crate) struct TokenizerFiles<'a> {
+    /// Holds tokenizer.json.
+    pub(crate) tokenizer: &'a Path,
+    /// Holds tokenizer_config.json, if there is one.
+    pub(crate) settings: &'a Path,
+    /// Whether texts are lowercased before.
+    pub(crate) lowercase: bool,
+    /// Which tokens of a text count.
+    pub(crate) reading: Reading,
+    /// Tokens that are kept whole.
+    pub(crate) markers: &'a [String],
+}
+
+impl<'a> From<&'a Spec> for TokenizerFiles<'a> {
+    fn from(spec: &'a Spec) -> Self {
+        Self {
+            tokenizer: &spec.tokenizer,
+            settings: &spec.tokenizer_settings,
+            lowercase: spec.lowercase,
+            reading: spec.reading,
+            markers: spec.purpose.markers(),
+        }
+    }
+}
+
 /// The tokenizer, once a process for each pair of files.
-fn tokenizer(spec: &Spec) -> Result<Arc<SharedTokenizer>, Error> {
-    let path = spec.tokenizer.join("tokenizer.json");
-    let settings = spec.tokenizer_settings.join("tokenizer_config.json");
+pub(crate) fn tokenizer(made_of: &TokenizerFiles<'_>) -> Result<Arc<SharedTokenizer>, Error> {
+    let TokenizerFiles { tokenizer, settings, lowercase, reading, markers } = *made_of;
+    let folder = tokenizer;
+    let (path, settings) = (tokenizer.join("tokenizer.json"), settings.join("tokenizer_config.json"));
     let files = [identity(&path)?, identity(&settings)?];
-    let (lowercase, reading, markers) = (spec.lowercase, spec.reading, spec.purpose.markers());
     let settled = files[1].is_some();
     let form = format!("tokenizer lowercase={lowercase} {reading:?} settings={settled} {markers:?}");
     Store::process().get_or_make(Key { files: files.into_iter().flatten().collect(), form }, || {
         let missing =
             "a model needs one; an older tokenizer becomes one by saving it again with transformers";
-        let tokenizer =
-            files::read(&path)?.ok_or_else(|| nn::Error::NotFound { path: path.clone(), remedy: missing })?;
+        let tokenizer = files::read(&path)?
+            .ok_or_else(|| nn::Error::NotFound { path: path.clone(), remedy: missing.into() })?;
         let settings = files::read(&settings)?;
         let settings = settings.as_deref();
         let source = text::Source { tokenizer: &tokenizer, settings, lowercase, reading, markers };
         let hash =
             XxHash3_64::oneshot(&tokenizer) ^ XxHash3_64::oneshot(settings.unwrap_or(b"none")).rotate_left(1);
         let parsed = Tokenizer::parse(&source);
-        let tokenizer = parsed.map_err(|error| Error::Tokenizer { folder: spec.tokenizer.clone(), error })?;
+        let tokenizer = parsed.map_err(|error| Error::Tokenizer { folder: folder.into(), error })?;
         Ok(SharedTokenizer { tokenizer, hash })
     })
 }
@@ -243,19 +300,7 @@ impl Parts {
     pub(crate) fn fingerprint(&self) -> String {
         let Spec { source, normalizes, prompts, default_prompt, lowercase, reading, truncate_dim, .. } =
             &self.spec;
-        let head = match &source.head {
-            HeadSource::Embedding { pooling: Pooling { modes, include_prompt }, dense } => {
-                let dense: Vec<_> = dense.iter().map(|layer| layer.activation).collect();
-                format!("{modes:?} {include_prompt} {dense:?}")
-            }
-            HeadSource::Classifier { labels } => format!("classifier {labels}"),
-            HeadSource::Answers { tokens } => format!("answers {tokens:?}"),
-            HeadSource::Vocabulary => "vocabulary".into(),
-            HeadSource::Tokens { dense } => {
-                let dense: Vec<_> = dense.iter().map(|layer| (layer.outputs, layer.activation)).collect();
-                format!("tokens {dense:?}")
-            }
-        };
+        let head = head_facts(&source.head);
         let head = format!("{head}{}", self.spec.purpose.fingerprint());
         let description = self.backend.description();
         let facts = format!(
@@ -270,6 +315,27 @@ impl Parts {
         );
         format!("{:016x}", XxHash3_64::oneshot(facts.as_bytes()))
     }
+}
+
+fn head_facts(head: &HeadSource) -> String {
+    match head {
+        HeadSource::Embedding { pooling: Pooling { modes, include_prompt, .. }, layers } => {
+            format!("{modes:?} {include_prompt} {}", layer_facts(layers))
+        }
+        HeadSource::Classifier { labels } => format!("classifier {labels}"),
+        HeadSource::Answers { tokens } => format!("answers {tokens:?}"),
+        HeadSource::Vocabulary { .. } => "vocabulary".into(),
+        HeadSource::Tokens { layers } => format!("tokens {}", layer_facts(layers)),
+        HeadSource::Several(heads) => heads.iter().map(head_facts).collect::<Vec<_>>().join(" and "),
+    }
+}
+
+fn layer_facts(layers: &[LayerSource]) -> String {
+    let fact = |layer: &LayerSource| match layer {
+        LayerSource::Dense(dense) => format!("{} {:?}", dense.outputs, dense.activation),
+        LayerSource::Norm(norm) => format!("norm {}", norm.columns),
+    };
+    format!("{:?}", layers.iter().map(fact).collect::<Vec<_>>())
 }
 
 /// A config without the fields that only tell where it came from.

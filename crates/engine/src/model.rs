@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use backend::Backend;
 use nn::HeadSource;
-use text::{Limit, Tokenizer};
+use text::{Encoded, Limit, Tokenizer};
 
 use crate::fetch::Fetched;
+use crate::job::{RowFault, Rows};
 use crate::load::{Parts, SharedTokenizer, Task, load};
 use crate::scheduler::Lane;
 use crate::spec::Purpose;
 use crate::timing::{LastUse, Pace};
-use crate::{Error, Info, LoadOptions, Overflow, PromptChoice, Side, Spec};
+use crate::{Error, Info, LoadOptions, Overflow, PromptChoice, Side, Spec, Ticket};
 
 /// A model that is ready to run.
 pub(crate) struct Model {
@@ -59,6 +60,36 @@ impl Model {
         }
     }
 
+    /// The tokens of a text behind a prompt: in one window, or in several where `chunks` asks for them and it is too long.
+    pub(crate) fn windows(
+        &self,
+        prompt: &str,
+        text: &str,
+        limit: &Limit,
+        chunks: bool,
+    ) -> Result<Vec<Encoded>, Error> {
+        let tokenizer = self.tokenizer();
+        Ok(match chunks {
+            true => tokenizer.encode_windows(prompt, text, limit)?,
+            false => vec![tokenizer.encode_prompted(prompt, text, limit)?],
+        })
+    }
+
+    /// The tokens of each text, special ones included and nothing cut: the `tokens` of rows without columns.
+    pub(crate) fn count(&self, texts: &[String], ticket: &Ticket) -> Result<Rows, Error> {
+        let mut rows = Rows { tokens: vec![0; texts.len()], ..Rows::default() };
+        for (row, text) in texts.iter().enumerate() {
+            if ticket.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            match self.tokenizer().count(text) {
+                Ok(tokens) => rows.tokens[row] = tokens as u32,
+                Err(error) => rows.faults.push(RowFault { row, error: error.into() }),
+            }
+        }
+        Ok(rows)
+    }
+
     /// The text to put in front. Queries and documents take the model's prompt of that name where it has one, and
     /// not its default prompt, as `encode_query` and `encode_document` of sentence-transformers do since 5.0. Their
     /// 6.2 never looks for `passage` and `corpus`, as their documentation says they do; this does.
@@ -97,12 +128,7 @@ fn describe(model: &Fetched, parts: &Parts, threads: usize) -> Result<Info, Erro
         architecture: spec.source.config.model_type()?.into(),
         dims: dims(parts),
         max_length: parts.max_length,
-        pooling: match &spec.source.head {
-            HeadSource::Embedding { pooling, .. } => pooling.name(),
-            HeadSource::Classifier { .. } | HeadSource::Answers { .. } => "classifier".into(),
-            HeadSource::Vocabulary => "max".into(),
-            HeadSource::Tokens { .. } => "none".into(),
-        },
+        pooling: pooling(&spec.source.head),
         labels: match &spec.purpose {
             Purpose::Classify(labels) => Some(labels.names.clone()),
             _ => None,
@@ -121,11 +147,21 @@ fn describe(model: &Fetched, parts: &Parts, threads: usize) -> Result<Info, Erro
     })
 }
 
+fn pooling(head: &HeadSource) -> String {
+    match head {
+        HeadSource::Embedding { pooling, .. } => pooling.name(),
+        HeadSource::Classifier { .. } | HeadSource::Answers { .. } => "classifier".into(),
+        HeadSource::Vocabulary { largest } => if *largest { "max" } else { "sum" }.into(),
+        HeadSource::Tokens { .. } => "none".into(),
+        HeadSource::Several(heads) => heads.first().map(pooling).unwrap_or_default(),
+    }
+}
+
 /// Width of a vector; of a sparse one, tokens of the vocabulary.
 fn dims(parts: &Parts) -> usize {
     let made = parts.backend.dims();
     match &parts.spec.purpose {
-        Purpose::Sparse(_) => parts.tokenizer.tokenizer.vocab_size().max(made),
+        Purpose::Sparse(..) => parts.tokenizer.tokenizer.vocab_size().max(made),
         _ => parts.spec.truncate_dim.map_or(made, |kept| kept.max(1).min(made)),
     }
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use text::{Encoded, Limit};
 
-use crate::finish::normalize;
-use crate::job::{Job, Made, Piece, Rows, Ticket, Width, Work, only};
+use crate::job::{Job, Made, Piece, Rows, Ticket, Width, Work, finite};
 use crate::late::Late;
 use crate::load::Task;
 use crate::model::Model;
@@ -88,11 +87,18 @@ impl MultiVectorEmbedder {
         done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
     ) {
         let TokensRequest { texts, role, overflow, side, ticket } = request;
+        let chunks = overflow == Overflow::Chunk;
+        if chunks && role == Role::Query {
+            let remedy =
+                "a query has the length that the model was trained for: take \"truncate\" or \"error\""
+                    .into();
+            return done(Err(Error::Unavailable { what: "onOverflow \"chunk\" of queries".into(), remedy }));
+        }
         let limit = self.model.limit(overflow, side);
         let own = self.late.longest_query().filter(|_| role == Role::Query);
         let most = self.model.backend.positions().unwrap_or(usize::MAX);
         let limit = Limit { max_length: own.map_or(limit.max_length, |own| own.min(most)), ..limit };
-        let work = TokensWork { embedder: self.clone(), texts, role, limit };
+        let work = TokensWork { embedder: self.clone(), texts, role, limit, chunks };
         Job::start(work, ticket, Box::new(done));
     }
 
@@ -131,6 +137,8 @@ struct TokensWork {
     texts: Vec<String>,
     role: Role,
     limit: Limit,
+    /// Whether a document that is too long is read in windows, whose vectors are all kept.
+    chunks: bool,
 }
 
 impl Work for TokensWork {
@@ -148,8 +156,11 @@ impl Work for TokensWork {
 
     fn encode(&self, row: usize) -> Result<Vec<Encoded>, Error> {
         let prompt = &self.embedder.late.prompts[usize::from(self.role == Role::Document)];
-        let text = self.model().tokenizer().encode_prompted(prompt, &self.texts[row], &self.limit)?;
-        Ok(vec![if self.role == Role::Query { self.embedder.expand(text) } else { text }])
+        let windows = self.model().windows(prompt, &self.texts[row], &self.limit, self.chunks)?;
+        match self.role {
+            Role::Query => Ok(windows.into_iter().map(|text| self.embedder.expand(text)).collect()),
+            Role::Document => Ok(windows),
+        }
     }
 
     fn width(&self) -> Width {
@@ -157,22 +168,10 @@ impl Work for TokensWork {
     }
 
     fn finish(&self, windows: &[Made]) -> Result<Piece, Error> {
-        let Made { text, values } = only(windows)?;
         let MultiVectorEmbedder { late, skipped, .. } = &*self.embedder;
-        let counts = |(place, id): (usize, &u32)| {
-            (place > 0 || !late.skips_first)
-                && (self.role == Role::Query || skipped.binary_search(id).is_err())
-        };
-        let mut kept = Vec::with_capacity(values.len());
-        for (token, row) in text.ids.iter().enumerate().zip(values.chunks_exact(self.model().backend.dims()))
-        {
-            if counts(token) {
-                kept.extend_from_slice(row);
-            }
-        }
-        if late.normalizes {
-            kept.chunks_exact_mut(self.model().backend.dims()).for_each(normalize);
-        }
-        Ok(Piece { values: kept, ..Piece::default() })
+        let skipped = if self.role == Role::Query { &[] } else { &skipped[..] };
+        let kept =
+            finite(windows)?.iter().flat_map(|Made { text, values }| late.keep(&text.ids, values, skipped));
+        Ok(Piece { values: kept.collect(), ..Piece::default() })
     }
 }

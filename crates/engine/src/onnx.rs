@@ -1,29 +1,27 @@
 //! The `onnx` executor: its settings out of the options, its faults as ours.
 
 use backend::Backend;
-use backend_onnx::{Dtype, LoadError, Onnx, Settings};
+use backend_onnx::{LoadError, Onnx, Settings};
 use nn::Source;
 
 use crate::scheduler::Lane;
-use crate::{Error, LoadOptions};
+use crate::{Error, LoadOptions, graphs};
 
 /// Loads a model's export.
 pub(crate) fn open(source: &Source, options: &LoadOptions) -> Result<Box<dyn Backend>, Error> {
     let settings = Settings {
         library: options.onnx_library.as_ref().map(Into::into),
         threads: Lane::new(options.threads).threads(),
-        dtype: dtype(options),
+        files: graphs::candidates(options),
+        dtype: options.dtype.clone().filter(|dtype| dtype != "auto"),
+        pools: options.pooling.is_some(),
     };
     Ok(Box::new(Onnx::load(source, &settings).map_err(fault)?))
 }
 
 /// Bytes of a model's export, its external data included.
 pub(crate) fn bytes(source: &Source, options: &LoadOptions) -> Result<u64, Error> {
-    backend_onnx::bytes(&source.folder, dtype(options)).map_err(fault)
-}
-
-fn dtype(options: &LoadOptions) -> Dtype {
-    if options.dtype.as_deref() == Some("int8") { Dtype::Int8 } else { Dtype::F32 }
+    backend_onnx::bytes(&source.folder, &graphs::candidates(options)).map_err(fault)
 }
 
 fn fault(error: LoadError) -> Error {

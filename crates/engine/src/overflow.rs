@@ -1,7 +1,7 @@
 //! Texts that are too long.
 
 /// What happens to a text longer than the model takes.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Overflow {
     /// It is cut.
     #[default]

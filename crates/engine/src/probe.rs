@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use backend::{Backend, Batch, Description};
+use backend::{Backend, Batch, Description, Form};
 
 use crate::model::Model;
 use crate::{EmbedSettings, Embedder, Error, LoadOptions, Request, Rows, Task, Ticket};
@@ -27,8 +27,8 @@ impl Backend for Probe {
         self.inner.description()
     }
 
-    fn dims(&self) -> usize {
-        self.inner.dims()
+    fn forms(&self) -> &[Form] {
+        self.inner.forms()
     }
 
     fn positions(&self) -> Option<usize> {

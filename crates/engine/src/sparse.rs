@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use text::{Encoded, Limit};
 
-use crate::job::{Job, Made, Piece, Rows, Ticket, Width, Work, only};
-use crate::lexicon::Lexicon;
+use crate::job::{Job, Made, Piece, Rows, Ticket, Width, Work, finite};
+use crate::lexicon::{self, Lexicon};
 use crate::load::Task;
 use crate::model::Model;
+use crate::router::{QueryPlan, QueryTable};
 use crate::spec::Purpose;
-use crate::{Error, Fetched, Info, LoadOptions, Overflow, PromptChoice, Side};
+use crate::{Error, Fetched, Info, LoadOptions, Overflow, PromptChoice, Role, Side};
 
 /// A model that turns texts into weights of tokens. Shared by all who hold it; dropped by the last.
 pub struct SparseEmbedder {
     model: Model,
     lexicon: Lexicon,
+    /// Weighs queries, where they need no transformer.
+    queries: Option<Arc<QueryTable>>,
     /// Tokens whose own weights do not count.
     specials: Vec<u32>,
 }
@@ -25,6 +28,8 @@ pub struct SparseRequest {
     pub texts: Vec<String>,
     /// What stands before each.
     pub prompt: PromptChoice,
+    /// What they are for, where models read queries and documents differently.
+    pub role: Role,
     /// What happens to a text that is too long.
     pub overflow: Overflow,
     /// The end at which it is cut; `None`: as the tokenizer's files say.
@@ -48,12 +53,12 @@ impl SparseEmbedder {
     /// As [`Embedder::open`](crate::Embedder::open); a model that weighs no tokens.
     pub fn open(model: &Fetched, options: &LoadOptions) -> Result<Arc<Self>, Error> {
         let model = Model::load(model, options, Task::Sparse)?;
-        let lexicon = match &model.spec.purpose {
-            Purpose::Sparse(lexicon) => *lexicon,
-            _ => Lexicon::OwnTokens,
+        let (lexicon, queries) = match &model.spec.purpose {
+            Purpose::Sparse(lexicon, queries) => (*lexicon, queries.clone()),
+            _ => (Lexicon::OwnTokens, None),
         };
         let specials = lexicon.specials(model.tokenizer());
-        Ok(Arc::new(Self { model, lexicon, specials }))
+        Ok(Arc::new(Self { model, lexicon, queries, specials }))
     }
 
     /// What it is and how it runs.
@@ -73,14 +78,19 @@ impl SparseEmbedder {
         request: SparseRequest,
         done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
     ) {
-        let SparseRequest { texts, prompt, overflow, side, ticket } = request;
-        let limit = self.model.limit(overflow, side);
-        match self.model.prompt(&prompt) {
-            Ok(prompt) => {
-                let work = SparseWork { embedder: self.clone(), texts, prompt, limit };
+        let SparseRequest { texts, prompt, role, overflow, side, ticket } = request;
+        let (limit, chunks) = (self.model.limit(overflow, side), overflow == Overflow::Chunk);
+        match (self.model.prompt(&prompt), &self.queries) {
+            (Ok(prompt), Some(table)) if role == Role::Query => {
+                self.model.used.note();
+                let (table, plan) = (table.clone(), QueryPlan { prompt, overflow, side });
+                crate::spawn(move || table.weigh_all(&texts, &plan, &ticket), done);
+            }
+            (Ok(prompt), _) => {
+                let work = SparseWork { embedder: self.clone(), texts, prompt, limit, chunks };
                 Job::start(work, ticket, Box::new(done));
             }
-            Err(error) => done(Err(error)),
+            (Err(error), _) => done(Err(error)),
         }
     }
 }
@@ -91,6 +101,8 @@ struct SparseWork {
     texts: Vec<String>,
     prompt: String,
     limit: Limit,
+    /// Whether a text that is too long is read in windows.
+    chunks: bool,
 }
 
 impl Work for SparseWork {
@@ -107,7 +119,7 @@ impl Work for SparseWork {
     }
 
     fn encode(&self, row: usize) -> Result<Vec<Encoded>, Error> {
-        Ok(vec![self.model().tokenizer().encode_prompted(&self.prompt, &self.texts[row], &self.limit)?])
+        self.model().windows(&self.prompt, &self.texts[row], &self.limit, self.chunks)
     }
 
     fn width(&self) -> Width {
@@ -115,7 +127,8 @@ impl Work for SparseWork {
     }
 
     fn finish(&self, windows: &[Made]) -> Result<Piece, Error> {
-        let Made { text, values } = only(windows)?;
-        Ok(self.embedder.lexicon.weigh(text, values, &self.embedder.specials))
+        let SparseEmbedder { lexicon, specials, .. } = &*self.embedder;
+        let made = finite(windows)?.iter().map(|Made { text, values }| lexicon.weigh(text, values, specials));
+        Ok(lexicon::largest(made))
     }
 }

@@ -7,18 +7,21 @@
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use backend::{Pooling, PoolingMode};
-use nn::{Activation, Config, DenseSource, HeadSource, Source, files};
+use nn::{Activation, Config, DenseSource, HeadSource, LayerSource, NormSource, Source, files};
 use serde::Deserialize;
 use text::Reading;
 
+use crate::kind::Kind;
 use crate::labels::Labels;
 use crate::late::Late;
 use crate::lexicon::Lexicon;
 use crate::load::Task;
+use crate::router::{QueryTable, ROUTER, Route};
 use crate::static_model::{STATIC, StaticModel};
-use crate::{Error, judge, late, lexicon};
+use crate::{Error, LoadOptions, hybrid, judge, labels, late, lexicon};
 
 /// What a model is for, with what its files say about that.
 #[derive(Debug)]
@@ -31,10 +34,12 @@ pub(crate) enum Purpose {
     Judge,
     /// A score a label.
     Classify(Labels),
-    /// Weights of tokens.
-    Sparse(Lexicon),
+    /// Weights of tokens; of queries by a table alone, where there is one.
+    Sparse(Lexicon, Option<Arc<QueryTable>>),
     /// One vector a token.
     Tokens(Late),
+    /// One vector a text, weights of its own tokens and one vector a token.
+    Hybrid(Late),
 }
 
 impl Purpose {
@@ -82,11 +87,12 @@ pub struct Spec {
     pub(crate) purpose: Purpose,
 }
 
+/// A module as a list names it.
 #[derive(Deserialize)]
-struct ModuleEntry {
-    path: String,
+pub(crate) struct ModuleEntry {
+    pub(crate) path: String,
     #[serde(rename = "type")]
-    class: String,
+    pub(crate) class: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -138,7 +144,8 @@ impl Spec {
     ///
     /// # Errors
     /// A file that is missing, broken or asks for what is not supported.
-    pub(crate) fn read(folder: &Path, adapter: Option<&Path>, task: Task) -> Result<Self, Error> {
+    pub(crate) fn read(folder: &Path, options: &LoadOptions, task: Task) -> Result<Self, Error> {
+        let adapter = options.adapter.as_ref().map(Path::new);
         let modules = modules(folder)?;
         let transformer = modules.first().map_or(folder.to_path_buf(), |module| module.folder.clone());
         let winner = |name: &str| match adapter.map(|adapter| adapter.join(name)) {
@@ -160,24 +167,30 @@ impl Spec {
         let (head, purpose) = match task {
             Task::Embed => {
                 let own = adapter.is_some_and(|adapter| config.path().starts_with(adapter));
-                refuse_classifier(&config, own || modules.is_empty())?;
+                // An adapter's config wins over the modules beside the model's.
+                let beside = if own { &[] } else { &modules[..] };
+                check_embedder(&config, beside, options.pooling.is_some())?;
                 (embedding_head(&modules)?, Purpose::Embed)
             }
-            Task::Rerank => reranker_head(&config)?,
-            Task::Classify => classifier_head(&config)?,
-            Task::Sparse => lexicon::head(&transformer, &config, &modules)?,
+            Task::Rerank => reranker_head(&config, &modules)?,
+            Task::Classify => classifier_head(&config, &modules)?,
+            Task::Sparse => lexicon::head(folder, &transformer, &config, &modules)?,
             Task::Late => late::head(folder, &transformer, &config, &modules)?,
+            Task::Hybrid => hybrid::head(&transformer, &config, &modules)?,
         };
         Ok(Self {
             tokenizer: parent(winner("tokenizer.json")),
             tokenizer_settings: parent(winner("tokenizer_config.json")),
             source: Source { folder: transformer, config, adapter: adapter.map(Path::to_path_buf), head },
-            normalizes: fixed.as_ref().is_some_and(|found| found.normalizes) || ends_normalized(&modules),
+            normalizes: match &purpose {
+                Purpose::Tokens(late) => late.normalizes,
+                _ => fixed.as_ref().is_some_and(|found| found.normalizes) || ends_normalized(&modules),
+            },
             reading: fixed.map_or(Reading::Framed, |found| found.reading),
             prompts,
             default_prompt: model.default_prompt_name,
             max_seq_length: match &purpose {
-                Purpose::Embed | Purpose::Sparse(_) => about.max_seq_length,
+                Purpose::Embed | Purpose::Sparse(..) | Purpose::Hybrid(_) => about.max_seq_length,
                 Purpose::Tokens(late) => late.document_length.or(about.max_seq_length),
                 _ => None,
             },
@@ -189,7 +202,7 @@ impl Spec {
 
     /// A text without tokens is a zero vector: the reference's sum over no rows.
     pub(crate) fn blank_is_zero(&self) -> bool {
-        let bare = matches!(&self.source.head, HeadSource::Embedding { dense, .. } if dense.is_empty());
+        let bare = matches!(&self.source.head, HeadSource::Embedding { layers, .. } if layers.is_empty());
         self.reading != Reading::Framed && bare
     }
 }
@@ -231,44 +244,44 @@ fn parent(file: PathBuf) -> PathBuf {
     file.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// A cross-encoder is no embedder, unless module files that lie beside its config say so.
-fn refuse_classifier(config: &Config, alone: bool) -> Result<(), Error> {
-    if alone && is_classifier(config) {
-        let message = "this is a cross-encoder, which scores pairs: load it with Reranker.load";
-        return Err(config.unsupported(message).into());
+/// What is of another kind is no embedder. An encoder without modules is one if its pooling was asked for, whatever it
+/// was made for: sentence-transformers would average its tokens, and say so in a warning.
+fn check_embedder(config: &Config, modules: &[FoundModule], pooled: bool) -> Result<(), Error> {
+    let kind = Kind::of(config, modules);
+    if kind.is(Task::Embed) || (pooled && modules.is_empty()) {
+        return Ok(());
     }
-    Ok(())
+    Err(kind.refusal(Task::Embed, config, "it makes no vector of a text").into())
 }
 
 /// The modules behind the transformer.
-fn embedding_head(modules: &[FoundModule]) -> Result<HeadSource, Error> {
+pub(crate) fn embedding_head(modules: &[FoundModule]) -> Result<HeadSource, Error> {
     let is_static = modules.first().is_some_and(|first| first.class() == STATIC);
     let mut pooling = is_static.then(|| Pooling::of(PoolingMode::Mean));
-    let mut dense = Vec::new();
+    let mut layers = Vec::new();
     let mut ended = false;
     for module in modules.iter().skip(1) {
         match module.class() {
             "Pooling" if pooling.is_none() => pooling = Some(read_pooling(&module.config()?)?),
-            "Dense" if pooling.is_some() && !ended => dense.push(read_dense(module, SENTENCE)?),
+            "Dense" if pooling.is_some() && !ended => layers.push(read_dense(module, SENTENCE)?),
+            "LayerNorm" if pooling.is_some() && !ended => layers.push(read_norm(module)?),
             "Normalize" if pooling.is_some() && !ended => ended = true,
-            "Pooling" | "Dense" | "Normalize" => return Err(module.refused(MODULE_ORDER).into()),
+            "Pooling" | "Dense" | "LayerNorm" | "Normalize" => {
+                return Err(module.refused(MODULE_ORDER).into());
+            }
             _ => return Err(module.unknown().into()),
         }
     }
     match (pooling, modules.last()) {
-        (Some(pooling), _) => Ok(HeadSource::Embedding { pooling, dense }),
-        (None, None) => Ok(HeadSource::Embedding { pooling: Pooling::of(PoolingMode::Mean), dense }),
+        (Some(pooling), _) => Ok(HeadSource::Embedding { pooling, layers }),
+        (None, None) => Ok(HeadSource::Embedding { pooling: Pooling::of(PoolingMode::Mean), layers }),
         (None, Some(last)) => {
             Err(last.refused("is not followed by Pooling, which makes one vector of many").into())
         }
     }
 }
 
-const MODULE_ORDER: &str = "is out of order; supported is Transformer and Pooling, or StaticEmbedding; then any Dense, and Normalize last";
-
-fn is_classifier(config: &Config) -> bool {
-    is_architecture(config, "ForSequenceClassification")
-}
+const MODULE_ORDER: &str = "is out of order; supported is Transformer and Pooling, or StaticEmbedding; then any Dense and LayerNorm, and Normalize last";
 
 /// Whether config.json names an architecture that ends so.
 pub(crate) fn is_architecture(config: &Config, end: &str) -> bool {
@@ -276,40 +289,36 @@ pub(crate) fn is_architecture(config: &Config, end: &str) -> bool {
     names.filter_map(|name| name.as_str()).any(|name| name.ends_with(end))
 }
 
-/// A cross-encoder's own head, or a language model's two answers, whose ids only the tokenizer knows.
-fn reranker_head(config: &Config) -> Result<(HeadSource, Purpose), Error> {
-    if is_architecture(config, "ForCausalLM") {
+/// A cross-encoder's own head, or a language model's two answers, whose ids only the tokenizer knows. One with a pooling
+/// embeds.
+fn reranker_head(config: &Config, modules: &[FoundModule]) -> Result<(HeadSource, Purpose), Error> {
+    let pooled = modules.iter().any(|module| module.class() == "Pooling");
+    if is_architecture(config, "ForCausalLM") && !pooled {
         judge::check(config)?;
         return Ok((HeadSource::Answers { tokens: Vec::new() }, Purpose::Judge));
     }
-    Ok((HeadSource::Classifier { labels: reranker_labels(config)? }, Purpose::Rerank))
+    let refused = |why: &str| Error::from(Kind::of(config, modules).refusal(Task::Rerank, config, why));
+    // What is broken about labels is told first.
+    labels::named(config)?;
+    match labels::count(config) {
+        Some(1) => Ok((HeadSource::Classifier { labels: 1 }, Purpose::Rerank)),
+        Some(labels) => {
+            let message = format!("has {labels} labels; a reranker has one: load it with Classifier.load");
+            Err(config.unsupported(message).into())
+        }
+        None => Err(refused(
+            "architectures names no sequence classifier, so it scores no pairs without an adapter",
+        )),
+    }
 }
 
-fn classifier_head(config: &Config) -> Result<(HeadSource, Purpose), Error> {
-    if !is_classifier(config) {
-        let message = "architectures names no sequence classifier, so this model has no labels: \
-                       load it with Embedder.load";
-        return Err(config.unsupported(message).into());
+fn classifier_head(config: &Config, modules: &[FoundModule]) -> Result<(HeadSource, Purpose), Error> {
+    if labels::count(config).is_none() {
+        let why = "architectures names no sequence classifier, so it has no labels";
+        return Err(Kind::of(config, modules).refusal(Task::Classify, config, why).into());
     }
     let labels = Labels::read(config)?;
     Ok((HeadSource::Classifier { labels: labels.names.len() }, Purpose::Classify(labels)))
-}
-
-/// One label: a reranker has one logit.
-fn reranker_labels(config: &Config) -> Result<usize, Error> {
-    if !is_classifier(config) {
-        let message = "architectures names no sequence classifier, so this model scores no pairs: \
-                       load it with Embedder.load, or give the adapter that makes it a reranker";
-        return Err(config.unsupported(message).into());
-    }
-    let fields = config.value();
-    let named = fields["id2label"].as_object().map(|labels| labels.len());
-    let labels = named.or_else(|| fields["num_labels"].as_u64().map(|count| count as usize)).unwrap_or(2);
-    if labels == 1 {
-        return Ok(labels);
-    }
-    let message = format!("has {labels} labels; a reranker has one: load it with Classifier.load");
-    Err(config.unsupported(message).into())
 }
 
 /// More would be no model.
@@ -343,7 +352,7 @@ impl FoundModule {
 
     fn unknown(&self) -> nn::Error {
         self.refused(
-            "is not supported; supported are Transformer, StaticEmbedding, Pooling, Dense and Normalize",
+            "is not supported; supported are Transformer, StaticEmbedding, Pooling, Dense, LayerNorm and Normalize",
         )
     }
 
@@ -364,8 +373,14 @@ fn modules(folder: &Path) -> Result<Vec<FoundModule>, Error> {
     list.check(entries.len() <= MOST_MODULES, || {
         format!("lists {} modules; at most {MOST_MODULES} are read", entries.len())
     })?;
-    let modules: Vec<FoundModule> =
-        entries.into_iter().map(|entry| found(folder, entry, &list)).collect::<Result<_, _>>()?;
+    let each = |folder: &Path, entries: Vec<ModuleEntry>| -> Result<Vec<FoundModule>, Error> {
+        entries.into_iter().map(|entry| found(folder, entry, &list)).collect()
+    };
+    let mut modules = each(folder, entries)?;
+    // Documents' modules stand for a router: all classes but one read nothing else.
+    if is_routed(&modules) {
+        modules = each(&modules[0].folder, Route::read(&modules[0].folder)?.documents)?;
+    }
     match modules.first() {
         Some(first)
             if ["Transformer", "MLMTransformer", OWN_TRANSFORMER, STATIC].contains(&first.class()) =>
@@ -377,6 +392,28 @@ fn modules(folder: &Path) -> Result<Vec<FoundModule>, Error> {
         }
         None => Err(list.broken("lists no modules").into()),
     }
+}
+
+fn is_routed(modules: &[FoundModule]) -> bool {
+    matches!(modules, [only] if only.class() == ROUTER)
+}
+
+/// The table that weighs queries' tokens, where modules.json names a router to one.
+pub(crate) fn query_table(folder: &Path) -> Result<Option<Arc<QueryTable>>, Error> {
+    let path = folder.join("modules.json");
+    if !files::exists(&path)? {
+        return Ok(None);
+    }
+    let list = Config::open(&path)?;
+    let entries: Vec<ModuleEntry> = list.read()?;
+    let modules: Vec<FoundModule> =
+        entries.into_iter().map(|entry| found(folder, entry, &list)).collect::<Result<_, _>>()?;
+    if !is_routed(&modules) {
+        return Ok(None);
+    }
+    let queries = Route::read(&modules[0].folder)?.queries;
+    let entry = ModuleEntry { path: queries, class: String::new() };
+    Ok(Some(Arc::new(QueryTable::open(&found(&modules[0].folder, entry, &list)?.folder)?)))
 }
 
 /// A model's own transformer module, beside its weights.
@@ -436,7 +473,7 @@ fn read_pooling(config: &Config) -> Result<Pooling, Error> {
     }
     let repeated = (1..modes.len()).any(|at| modes[..at].contains(&modes[at]));
     config.check(!repeated, || "pooling_mode names a mode twice".into())?;
-    Ok(Pooling { modes, include_prompt })
+    Ok(Pooling { modes, include_prompt, padding: None })
 }
 
 /// `pooling_mode` of the new spelling: a name, or a list of names.
@@ -457,7 +494,7 @@ fn unknown_mode(config: &Config, name: &serde_json::Value) -> Error {
 }
 
 /// A Dense module that works on `input`: sentences, or tokens.
-pub(crate) fn read_dense(module: &FoundModule, input: &str) -> Result<DenseSource, Error> {
+pub(crate) fn read_dense(module: &FoundModule, input: &str) -> Result<LayerSource, Error> {
     let config = module.config()?;
     let fields: DenseConfig = config.read()?;
     if fields.use_residual {
@@ -475,5 +512,14 @@ pub(crate) fn read_dense(module: &FoundModule, input: &str) -> Result<DenseSourc
     config.check_size("in_features", inputs)?;
     config.check_size("out_features", outputs)?;
     let folder = module.folder.clone();
-    Ok(DenseSource { folder, file: None, config, inputs, outputs, bias: fields.bias, activation })
+    let bias = fields.bias;
+    Ok(LayerSource::Dense(DenseSource { folder, file: None, config, inputs, outputs, bias, activation }))
+}
+
+/// A LayerNorm module, of sentences.
+fn read_norm(module: &FoundModule) -> Result<LayerSource, Error> {
+    let config = module.config()?;
+    let columns = config.value()["dimension"].as_u64().unwrap_or(0) as usize;
+    config.check_size("dimension", columns)?;
+    Ok(LayerSource::Norm(NormSource { folder: module.folder.clone(), config, columns }))
 }

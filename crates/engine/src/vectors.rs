@@ -16,9 +16,15 @@ pub fn cosine(a: &[f32], b: &[f32]) -> Result<f32, Error> {
 /// largest product with any of the document's (Khattab and Zaharia 2020, arXiv:2004.12832, eq. 3). 0 where either has none.
 ///
 /// # Errors
-/// A process setting that names no kernel.
+/// A process setting that names no kernel; a number that is none, or is infinite.
 pub fn max_sim(query: &[f32], document: &[f32], dims: usize) -> Result<f32, Error> {
     let kernels = Kernels::best()?;
+    for (name, vectors) in [("query", query), ("document", document)] {
+        if let Some(at) = vectors.iter().position(|value| !value.is_finite()) {
+            let message = format!("maxSim: {name}[{at}] is {}; finite numbers are needed", vectors[at]);
+            return Err(Error::Options { message });
+        }
+    }
     let rows = |vectors| <[f32]>::chunks_exact(vectors, dims.max(1));
     if document.len() < dims {
         return Ok(0.0);

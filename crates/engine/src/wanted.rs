@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
-use crate::LoadOptions;
+use crate::{LoadOptions, graphs};
 
 /// What a repository is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// Weights in safetensors.
     Model,
-    /// A graph in ONNX, by the beginnings of its files' names; the first that is there.
-    Graph(&'static [&'static str]),
+    /// A graph in ONNX, by its path and what lies beside it under its name; the first that is there.
+    Graph(Vec<String>),
     /// Weights of a PEFT adapter.
     Adapter,
 }
 
 /// Small files that describe a model, in its folder and in those of its modules.
-const DESCRIPTIONS: [&str; 8] = [
+const DESCRIPTIONS: [&str; 9] = [
     "config.json",
     "modules.json",
     "sentence_bert_config.json",
@@ -24,21 +24,27 @@ const DESCRIPTIONS: [&str; 8] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "adapter_config.json",
+    "router_config.json",
     // Of Stanford's ColBERT.
     "artifact.metadata",
 ];
+
+/// Beginnings of the folders of routes.
+const ROUTES: [&str; 2] = ["query_", "document_"];
 
 /// Layers of bge-m3 on tokens, small ones, and as which pickles a hub may hold them.
 const LAYERS: [(&str, &str); 2] =
     [("sparse_linear.safetensors", "sparse_linear.pt"), ("colbert_linear.safetensors", "colbert_linear.pt")];
 
 /// The files that say what else is wanted. Folders of modules begin with a number, as `Module.save` of
-/// sentence-transformers names them.
+/// sentence-transformers names them, or with the name of a router's route.
 pub(crate) fn descriptions(files: &[&str]) -> Vec<String> {
     let is_wanted = |path: &&&str| match path.split_once('/') {
         None => DESCRIPTIONS.contains(path),
         Some((folder, name)) => {
-            folder.starts_with(|c: char| c.is_ascii_digit()) && DESCRIPTIONS.contains(&name)
+            let routed = ROUTES.iter().any(|route| folder.starts_with(route));
+            let numbered = folder.starts_with(|c: char| c.is_ascii_digit());
+            (numbered || routed) && DESCRIPTIONS.contains(&name)
         }
     };
     files.iter().filter(is_wanted).map(|path| path.to_string()).collect()
@@ -50,23 +56,32 @@ pub(crate) fn modules(folder: &Path) -> Vec<String> {
     let bytes = nn::files::read(&folder.join("modules.json")).ok().flatten().unwrap_or_default();
     let list: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let paths = list.as_array().into_iter().flatten().filter_map(|module| module["path"].as_str());
-    let folders: Vec<String> =
+    let mut folders: Vec<String> =
         paths.map(|path| path.trim_matches('/').trim_start_matches("./").into()).collect();
+    if list[0]["type"].as_str().is_some_and(|class| class.ends_with(".Router")) {
+        folders.extend(routes(folder));
+    }
     if folders.is_empty() { vec![String::new()] } else { folders }
+}
+
+/// The folders that a router's file names.
+fn routes(folder: &Path) -> Vec<String> {
+    let bytes = nn::files::read(&folder.join("router_config.json")).ok().flatten().unwrap_or_default();
+    let routes: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    routes["types"].as_object().into_iter().flat_map(|types| types.keys().cloned()).collect()
 }
 
 impl Wanted {
     /// What these options load of a model.
     pub(crate) fn model(options: &LoadOptions) -> Self {
-        match (options.backend.as_deref(), options.dtype.as_deref()) {
-            (Some("onnx"), Some("int8")) => Self::Graph(&["model_quantized.onnx", "model_int8.onnx"]),
-            (Some("onnx"), _) => Self::Graph(&["model.onnx"]),
+        match options.backend.as_deref() {
+            Some("onnx") => Self::Graph(graphs::candidates(options)),
             _ => Self::Model,
         }
     }
 
     /// The large files, and the small ones of modules whose folders have other names.
-    pub(crate) fn weights(self, files: &[&str], modules: &[String]) -> Vec<String> {
+    pub(crate) fn weights(&self, files: &[&str], modules: &[String]) -> Vec<String> {
         let mut wanted = Vec::new();
         for (number, folder) in modules.iter().enumerate() {
             let inside = inside(files, folder);
@@ -125,10 +140,8 @@ fn first(inside: &[(&str, &str)], names: &[&str]) -> Vec<String> {
 }
 
 /// A graph and the files beside it that hold its weights (`model.onnx_data`, …).
-fn graph(inside: &[(&str, &str)], names: &[&str]) -> Vec<String> {
-    let places =
-        ["onnx/", ""].into_iter().flat_map(|place| names.iter().map(move |name| format!("{place}{name}")));
-    let mut found = places.map(|graph| named(inside, |name| name.starts_with(&graph)));
+fn graph(inside: &[(&str, &str)], graphs: &[String]) -> Vec<String> {
+    let mut found = graphs.iter().map(|graph| named(inside, |name| name.starts_with(graph.as_str())));
     found.find(|files| !files.is_empty()).unwrap_or_default()
 }
 
@@ -173,13 +186,31 @@ mod tests {
         assert_eq!(large(Wanted::Model), ["model.safetensors", "2_Dense/model.safetensors"]);
         let graph = Wanted::model(&LoadOptions { backend: Some("onnx".into()), ..LoadOptions::default() });
         assert_eq!(large(graph), ["onnx/model.onnx", "onnx/model.onnx_data", "2_Dense/model.safetensors"]);
-        assert_eq!(large(Wanted::Graph(&["model_quantized.onnx"]))[0], "onnx/model_quantized.onnx");
+        let named = Wanted::Graph(vec!["onnx/model_O3.onnx".into()]);
+        assert_eq!(large(named)[0], "onnx/model_O3.onnx");
     }
 
     #[test]
     fn shards_come_with_their_index() {
         let files = ["model-00001-of-00002.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
         assert_eq!(Wanted::Model.weights(&files, &[String::new()]), &files[..2]);
+    }
+
+    #[test]
+    fn the_folders_of_routes_are_wanted() {
+        let files = [
+            "document_0_MLMTransformer/config.json",
+            "document_0_MLMTransformer/model.safetensors",
+            "query_0_SparseStaticEmbedding/config.json",
+            "query_0_SparseStaticEmbedding/model.safetensors",
+            "query_0_SparseStaticEmbedding/vocab.txt",
+            "router_config.json",
+        ];
+        assert_eq!(descriptions(&files), [files[0], files[2], files[5]]);
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../__test__/data/tiny-models/splade-router");
+        let wanted = Wanted::Model.weights(&files, &modules(Path::new(folder)));
+        assert!([files[1], files[3]].iter().all(|file| wanted.iter().any(|path| path == file)), "{wanted:?}");
+        assert!(!wanted.iter().any(|path| path == files[4]), "{wanted:?}");
     }
 
     #[test]

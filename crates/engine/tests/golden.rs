@@ -11,9 +11,9 @@ use std::sync::{Arc, mpsc};
 
 use backend::{Backend, Batch, Text};
 use engine::{
-    Classifier, ClassifyRequest, EmbedSettings, Embedder, Error, LoadOptions, MultiVectorEmbedder, Overflow,
-    PromptChoice, Request, RerankRequest, Reranker, Role, Rows, Score, SparseEmbedder, SparseRequest, Ticket,
-    TokensRequest, max_sim,
+    Classifier, ClassifyRequest, EmbedSettings, Embedder, Error, HybridEmbedder, LoadOptions,
+    MultiVectorEmbedder, Overflow, PromptChoice, Request, RerankRequest, Reranker, Role, Rows, Score,
+    SparseEmbedder, SparseRequest, Ticket, TokensRequest, max_sim,
 };
 use serde_json::Value;
 
@@ -181,7 +181,7 @@ fn check_sparse(backend: &str, folder: &Path, golden: &Value, prefix: &str) {
     let embed = |texts: &[&str]| {
         let texts = texts.iter().map(|text| (*text).to_string()).collect();
         let (prompt, overflow, ticket) = (PromptChoice::Default, Overflow::Truncate, Ticket::default());
-        let request = SparseRequest { texts, prompt, overflow, side: None, ticket };
+        let request = SparseRequest { texts, prompt, role: Role::Document, overflow, side: None, ticket };
         settled(|done| embedder.embed(request, done))
     };
     let items = golden["items"].as_array().unwrap();
@@ -235,6 +235,45 @@ fn check_late(backend: &str, folder: &Path, golden: &Value) {
         }
     }
     check_together(&embedder, golden);
+}
+
+/// The three outputs of one run: on an executor that gives a text the same bits in any batch, those of each by itself.
+fn check_hybrid(backend: &str, folder: &Path, golden: &Value) {
+    let path = folder.to_string_lossy();
+    let hybrid = HybridEmbedder::load(&path, &on(backend)).unwrap();
+    let dense = Embedder::load(&path, &on(backend)).unwrap();
+    let sparse = SparseEmbedder::load(&path, &on(backend)).unwrap();
+    let late = MultiVectorEmbedder::load(&path, &on(backend)).unwrap();
+    assert_eq!(hybrid.info().dims, dense.info().dims);
+    let items = golden["items"].as_array().unwrap();
+    let texts: Vec<&str> = items.iter().map(|item| item["text"].as_str().unwrap()).collect();
+    let request = |texts: &[&str]| SparseRequest {
+        texts: texts.iter().map(|text| (*text).to_string()).collect(),
+        prompt: PromptChoice::Default,
+        role: Role::Document,
+        overflow: Overflow::Truncate,
+        side: None,
+        ticket: Ticket::default(),
+    };
+    let together = settled(|done| hybrid.embed(request(&texts), done));
+    let (mut value, mut index) = (0, 0);
+    for (row, text) in texts.iter().enumerate() {
+        let (value_end, index_end) = (together.ends[row] as usize, together.index_ends[row] as usize);
+        let ids = &together.indices[index..index_end];
+        let (vector, rest) = together.matrix[value..value_end].split_at(hybrid.info().dims);
+        let (weights, vectors) = rest.split_at(ids.len());
+        (value, index) = (value_end, index_end);
+        let alone = settled(|done| sparse.embed(request(&[text]), done));
+        let one = embed(&dense, &[text], EmbedSettings::default()).unwrap();
+        let many = vectors_of_tokens(&late, &[text], Role::Document);
+        assert_eq!(ids, alone.indices, "{text:?}");
+        for (got, want) in [(vector, &one.matrix), (weights, &alone.matrix), (vectors, &many.matrix)] {
+            match hybrid.info().batch_invariant {
+                true => assert_eq!(bits(got), bits(want), "{text:?}"),
+                false => check_numbers(got, want, text),
+            }
+        }
+    }
 }
 
 /// bge-m3's vectors of tokens: whole for some texts, their sum for the others.
@@ -316,6 +355,7 @@ fn check(backend: &str, folder: &Path) {
             check_vectors((backend, "f32"), folder, &golden, NEAR);
             check_sparse(backend, folder, &golden, "sparse_");
             check_own_late(backend, folder, &golden);
+            check_hybrid(backend, folder, &golden);
         }
         "rerank" => {
             let reranker = Reranker::load(&folder.to_string_lossy(), &on(backend)).unwrap();
@@ -353,6 +393,48 @@ fn the_committed_models() {
 fn a_larger_collection() {
     let Some(data) = std::env::var_os("EMBED_NATIVE_DATA") else { return };
     assert!(check_all(&Path::new(&data).join("tiny-models")) >= 40);
+}
+
+/// A tokenizer may end texts with the token that pads, which transformers looks behind for none.
+#[test]
+fn a_decoder_scores_the_last_token_that_is_no_padding() {
+    const PAD: u32 = 600;
+    for backend in EXECUTORS {
+        let model = classifier(backend, &folder("rerank-qwen3-small"), 1);
+        let logit = |ids: &[u32]| {
+            let mut batch = Batch::default();
+            batch.push(Text { ids, types: &[], prompt_tokens: 0 });
+            let mut logits = [0.0];
+            model.embed(&batch, &mut logits).unwrap();
+            logits[0]
+        };
+        let plain = logit(&[71, 327, 367]);
+        assert!((logit(&[71, 327, 367, PAD, PAD]) - plain).abs() < 1e-6);
+        assert!((logit(&[71, PAD, 367]) - plain).abs() > 1e-3);
+        assert!((logit(&[PAD, PAD]) - logit(&[PAD])).abs() < 1e-6);
+    }
+}
+
+/// Queries are weighed by a table alone; a query beside a document of the same words differs.
+#[test]
+fn a_router() {
+    let folder = folder("splade-router");
+    for backend in EXECUTORS {
+        let embedder = SparseEmbedder::load(&folder.to_string_lossy(), &on(backend)).unwrap();
+        for item in json(&folder.join("golden-router.json"))["items"].as_array().unwrap() {
+            let (prompt, role) = match item["task"] == "query" {
+                true => (PromptChoice::Query, Role::Query),
+                false => (PromptChoice::Document, Role::Document),
+            };
+            let text = item["text"].as_str().unwrap();
+            let (texts, ticket) = (vec![text.to_string()], Ticket::default());
+            let overflow = Overflow::Truncate;
+            let request = SparseRequest { texts, prompt, role, overflow, side: None, ticket };
+            let rows = settled(|done| embedder.embed(request, done));
+            let want = (integers(&item["indices"]), floats(&item["values"]));
+            check_weights((&rows.indices, &rows.matrix), (&want.0, &want.1), text);
+        }
+    }
 }
 
 /// bfloat16 has 8 bits: one rounding of 2^-9 an input, which random weights do not average out as trained ones do.

@@ -9,18 +9,20 @@ use std::sync::mpsc;
 
 use common::{copy, data, json, replace};
 use engine::{
-    Classifier, ClassifyRequest, Embedder, Error, LoadOptions, Loaded, MultiVectorEmbedder, Overflow,
-    PromptChoice, RerankRequest, Reranker, Role, Rows, Score, SparseEmbedder, SparseRequest, Task, Ticket,
-    TokensRequest,
+    Classifier, ClassifyRequest, Embedder, Error, HybridEmbedder, LoadOptions, Loaded, MultiVectorEmbedder,
+    Overflow, PromptChoice, RerankRequest, Reranker, Role, Rows, Score, SparseEmbedder, SparseRequest, Task,
+    Ticket, TokensRequest,
 };
 use serde_json::{Value, json};
 
 /// A class that loads a folder.
 type Load = fn(&str) -> Result<(), Error>;
 
+const EMBEDDER: Load = |folder| Embedder::load(folder, &LoadOptions::default()).map(drop);
 const CLASSIFIER: Load = |folder| Classifier::load(folder, &LoadOptions::default()).map(drop);
 const RERANKER: Load = |folder| Reranker::load(folder, &LoadOptions::default()).map(drop);
 const SPARSE: Load = |folder| SparseEmbedder::load(folder, &LoadOptions::default()).map(drop);
+const HYBRID: Load = |folder| HybridEmbedder::load(folder, &LoadOptions::default()).map(drop);
 const LATE: Load = |folder| MultiVectorEmbedder::load(folder, &LoadOptions::default()).map(drop);
 
 /// A copy of a tiny model where `field` of a JSON file is another, or the whole file where there is no field.
@@ -62,6 +64,7 @@ fn labels_and_answers_that_cannot_be() {
     let (labels, judge, config) = ("distilbert-labels", "judge-qwen3", "config.json");
     check([
         (CLASSIFIER, labels, config, "id2label", json!({ "0": "a" }), FILE, "shape"),
+        (CLASSIFIER, labels, config, "id2label", json!(["a", "b", "c"]), FILE, "an object"),
         (CLASSIFIER, labels, config, "num_labels", json!(9), FILE, "num_labels is 9"),
         (CLASSIFIER, labels, config, "", json!({ "model_type": "bert" }), UNSUPPORTED, "no sequence"),
         (RERANKER, judge, config, "model_type", json!("mistral"), UNSUPPORTED, "template"),
@@ -74,10 +77,10 @@ fn labels_and_answers_that_cannot_be() {
 fn weights_of_tokens_that_cannot_be() {
     let (bert, pooling) = ("splade-bert-own", "1_SpladePooling/config.json");
     check([
-        (SPARSE, bert, pooling, "pooling_strategy", json!("sum"), UNSUPPORTED, "\"sum\""),
+        (SPARSE, bert, pooling, "pooling_strategy", json!("mean"), UNSUPPORTED, "\"mean\""),
         (SPARSE, bert, pooling, "activation_function", json!("tanh"), UNSUPPORTED, "\"tanh\""),
         (SPARSE, bert, "config.json", "hidden_act", json!("poem"), UNSUPPORTED, "poem"),
-        (SPARSE, "late-pylate", "config.json", "x", json!(0), UNSUPPORTED, "makes no sparse vectors"),
+        (SPARSE, "late-pylate", "config.json", "x", json!(0), UNSUPPORTED, "weighs no tokens"),
     ]);
 }
 
@@ -89,8 +92,57 @@ fn vectors_of_tokens_that_cannot_be() {
         (LATE, late, knobs, "query_length", json!(0), FILE, "from 1"),
         (LATE, late, "1_Dense/config.json", "in_features", json!(7), FILE, "in_features is 7"),
         (LATE, late, "1_Dense/config.json", "out_features", json!(0), FILE, "out_features is 0"),
-        (LATE, "splade-bert-own", "config.json", "x", json!(0), UNSUPPORTED, "makes no vectors of tokens"),
+        (LATE, "splade-bert-own", "config.json", "x", json!(0), UNSUPPORTED, "SparseEmbedder.load"),
     ]);
+}
+
+#[test]
+fn a_refusal_names_the_right_class() {
+    let stanford = changed("bert-mean", "config.json", "architectures", &json!(["HF_ColBERT"]));
+    std::fs::remove_file(stanford.join("modules.json")).unwrap();
+    let folder = |model: &str| data("tiny-models").join(model);
+    for (load, folder, right) in [
+        (EMBEDDER, folder("splade-bert-own"), "SparseEmbedder.load"),
+        (EMBEDDER, folder("late-pylate"), "MultiVectorEmbedder.load"),
+        (EMBEDDER, stanford.clone(), "MultiVectorEmbedder.load"),
+        (EMBEDDER, folder("rerank-bert"), "Reranker.load"),
+        (CLASSIFIER, folder("splade-bert-own"), "SparseEmbedder.load"),
+        (CLASSIFIER, folder("late-pylate"), "MultiVectorEmbedder.load"),
+        (CLASSIFIER, folder("bert-mean"), "Embedder.load"),
+        (RERANKER, folder("splade-bert-own"), "SparseEmbedder.load"),
+        (RERANKER, folder("distilbert-labels"), "Classifier.load"),
+        (RERANKER, folder("qwen3-last"), "Embedder.load"),
+        (SPARSE, folder("late-pylate"), "MultiVectorEmbedder.load"),
+        (SPARSE, folder("bert-mean"), "Embedder.load"),
+        (HYBRID, folder("bert-mean"), "Embedder.load"),
+        (HYBRID, folder("splade-bert-own"), "SparseEmbedder.load"),
+        (LATE, folder("bert-mean"), "Embedder.load"),
+        (LATE, folder("rerank-bert"), "Reranker.load"),
+    ] {
+        let error = fault(load, &folder);
+        assert_eq!(error.code(), UNSUPPORTED, "{error}");
+        assert!(error.to_string().ends_with(&format!("load it with {right}")), "{right}: {error}");
+    }
+    // Its encoder alone, for who asks for that.
+    let pooling = Some("mean".into());
+    let options = LoadOptions { pooling, ..LoadOptions::default() };
+    Embedder::load(&stanford.to_string_lossy(), &options).unwrap();
+}
+
+#[test]
+fn a_pooling_is_for_embedders() {
+    let pooling = Some("cls".to_string());
+    let options = LoadOptions { pooling, ..LoadOptions::default() };
+    for (task, model) in [
+        (Task::Sparse, "splade-bert-own"),
+        (Task::Late, "late-pylate"),
+        (Task::Classify, "distilbert-labels"),
+        (Task::Rerank, "rerank-bert"),
+    ] {
+        let folder = data("tiny-models").join(model);
+        let error = Loaded::load(&folder.to_string_lossy(), &options, task).err().unwrap();
+        assert_eq!(error.code(), "ERR_INVALID_ARGUMENT", "{model}: {error}");
+    }
 }
 
 /// A pickle can run code as it is read.
@@ -142,9 +194,10 @@ fn run(loaded: &Loaded, texts: &[&str]) -> Rows {
             let request = RerankRequest { query, documents, instruction, score, overflow, side, ticket };
             model.rerank(request, done);
         }
+        Loaded::Hybrid(_) => panic!("the golden models show it"),
         Loaded::Sparse(model) => {
-            let prompt = PromptChoice::Default;
-            model.embed(SparseRequest { texts, prompt, overflow, side, ticket }, done);
+            let (prompt, role) = (PromptChoice::Default, Role::Document);
+            model.embed(SparseRequest { texts, prompt, role, overflow, side, ticket }, done);
         }
         Loaded::MultiVector(model) => {
             model.embed(TokensRequest { texts, role: Role::Query, overflow, side, ticket }, done);

@@ -116,6 +116,25 @@ fn eight_bits() {
     }
 }
 
+/// A file of the user's choice; its number format is what it holds.
+#[test]
+fn a_named_file() {
+    let Some(library) = libraries().into_iter().next() else { return };
+    let folder = tiny("bert-mean");
+    let load = |file: &str, dtype: Option<&str>| {
+        let (onnx_file, dtype) = (Some(file.into()), dtype.map(String::from));
+        Embedder::load(&folder.to_string_lossy(), &LoadOptions { onnx_file, dtype, ..options(&library) })
+    };
+    let embedder = load("onnx/model_quantized.onnx", None).unwrap();
+    assert_eq!((embedder.info().dtype, embedder.info().dims), ("int8", 48));
+    let other = load("onnx/model_quantized.onnx", Some("f32")).err().unwrap();
+    assert!(other.to_string().contains("the graph is of int8"), "{other}");
+    let missing = load("onnx/model_O3.onnx", None).err().unwrap();
+    assert_eq!(missing.code(), "ERR_MODEL_NOT_FOUND");
+    assert!(missing.to_string().contains("there are onnx/model_quantized.onnx"), "{missing}");
+    assert_eq!(load("../model.onnx", None).err().unwrap().code(), "ERR_INVALID_ARGUMENT");
+}
+
 #[test]
 fn every_library() {
     for library in libraries() {
@@ -143,7 +162,9 @@ fn faults_have_codes() {
     let refused = Reranker::load(&tiny("bert-mean").to_string_lossy(), &adapted).err().unwrap();
     assert_eq!(refused.code(), "ERR_UNSUPPORTED", "{refused}");
     let half = LoadOptions { dtype: Some("f16".into()), ..options(&library) };
-    assert_eq!(code(&half), "ERR_UNSUPPORTED");
+    assert_eq!(code(&half), "ERR_MODEL_NOT_FOUND");
+    let brain = LoadOptions { dtype: Some("bf16".into()), ..options(&library) };
+    assert_eq!(code(&brain), "ERR_UNSUPPORTED");
 }
 
 /// Of a folder without model.onnx.

@@ -162,16 +162,16 @@ pub(crate) fn sliding_layers(
     named.iter().take(layers).map(sliding).collect()
 }
 
-/// `<Name>ForSequenceClassification`: the last token's state through `score`, which has no bias. The reference takes
-/// the last token that is no padding by its id: the same, unless the tokenizer ends texts with the padding token.
+/// `<Name>ForSequenceClassification`: `score`, without a bias, of the last token that is not `pad_token_id`.
 pub(crate) fn classifier<D: Device>(
     config: &Config,
     weights: Weights<'_, D>,
     labels: usize,
 ) -> Result<Head<D>, Error> {
-    let hidden = config.read::<DecoderConfig>()?.hidden_size;
-    let score = Linear::load(weights.at("score"), hidden, labels, false)?;
-    Ok(Head::pooled(Pooling::of(PoolingMode::LastToken), vec![HeadLayer::Linear(score)]))
+    let DecoderConfig { hidden_size, .. } = config.read()?;
+    let score = HeadLayer::Linear(Linear::load(weights.at("score"), hidden_size, labels, false)?);
+    let padding = config.value()["pad_token_id"].as_u64().map(|id| id as u32);
+    Ok(Head::pooled(Pooling { padding, ..Pooling::of(PoolingMode::LastToken) }, vec![score]))
 }
 
 /// `LlamaModel` and its kin.

@@ -186,7 +186,10 @@ impl Checkpoint {
 
     /// Reads a tensor of reals or whole numbers as f32. For files that are known to hold them: a whole number
     /// in place of a real one is a packed weight, which [`read`](Self::read) refuses.
-    pub(crate) fn read_numbers(&self, name: &str) -> Result<Vec<f32>, Error> {
+    ///
+    /// # Errors
+    /// A tensor that is missing, or of another kind.
+    pub fn numbers_of(&self, name: &str) -> Result<Vec<f32>, Error> {
         let (shard, info) = self.find(name)?;
         Ok(match info.dtype {
             Dtype::F64 => narrowed(shard.read(name, info)?, |bits| f64::from_bits(u64::from_le(bits)) as f32),
@@ -291,7 +294,7 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>, Error> {
         return Ok(vec![single]);
     }
     if !files::exists(&index)? {
-        return Err(Error::NotFound { path: single, remedy: missing_weights_remedy(folder) });
+        return Err(Error::NotFound { path: single, remedy: missing_weights_remedy(folder).into() });
     }
     let config = Config::open(&index)?;
     let listed: ShardIndex = config.read()?;
@@ -310,7 +313,10 @@ fn shard_path(folder: &Path, name: &str, index: &Config) -> Result<PathBuf, Erro
     if files::exists(&path)? {
         return Ok(path);
     }
-    Err(Error::NotFound { path, remedy: "the index names it; the download is incomplete: fetch it again" })
+    Err(Error::NotFound {
+        path,
+        remedy: "the index names it; the download is incomplete: fetch it again".into(),
+    })
 }
 
 fn missing_weights_remedy(folder: &Path) -> &'static str {

@@ -23,7 +23,7 @@ impl Config {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let text = files::read(path)?.ok_or_else(|| Error::NotFound {
             path: path.into(),
-            remedy: "a model folder needs it; copy the whole folder from where the model came",
+            remedy: "a model folder needs it; copy the whole folder from where the model came".into(),
         })?;
         let value: Value = serde_json::from_slice(&text).map_err(|error| Error::Broken {
             path: path.into(),

@@ -1,5 +1,6 @@
 //! What can be wrong with a model's files.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// A fault found while a model is loaded.
@@ -20,7 +21,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What to do.
-        remedy: &'static str,
+        remedy: Cow<'static, str>,
     },
     /// A file that is not what its name says.
     #[error("{}: {message}", path.display())]

@@ -1,9 +1,9 @@
 //! What follows the encoder: layers on tokens, a pooling, layers on texts.
 
-use backend::Pooling;
+use backend::{Form, Pooling};
 
 use crate::uses::Taken;
-use crate::{Config, DenseSource, Device, Error, Linear, Loader, Norm, Pass, Store, Weights};
+use crate::{Config, DenseSource, Device, Error, LayerSource, Linear, Loader, Norm, Pass, Store, Weights};
 
 /// From one row a token to one vector a text, or a token; normalisation is the engine's, since calls may change it.
 pub struct Head<D: Device> {
@@ -45,26 +45,26 @@ impl<D: Device> Head<D> {
         Self { token_layers: Vec::new(), pooling: Some(pooling), layers }
     }
 
-    /// A pooling behind an encoder of `width` columns, and the dense layers behind it; and what was taken for them.
+    /// A pooling behind an encoder of `width` columns, and the layers behind it; and what was taken for them.
     ///
     /// # Errors
     /// Files that are missing or broken, layers that do not fit one another.
     pub fn load(
         pooling: Pooling,
-        dense: &[DenseSource],
+        layers: &[LayerSource],
         width: usize,
         device: &D,
     ) -> Result<(Self, Taken), Error> {
-        let (layers, taken) = dense_layers(dense, width * pooling.modes.len(), device)?;
+        let (layers, taken) = read_layers(layers, width * pooling.modes.len(), device)?;
         Ok((Self::pooled(pooling, layers), taken))
     }
 
-    /// Dense layers on each token behind an encoder of `width` columns; and what was taken for them.
+    /// Layers on each token behind an encoder of `width` columns; and what was taken for them.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn of_tokens(dense: &[DenseSource], width: usize, device: &D) -> Result<(Self, Taken), Error> {
-        let (token_layers, taken) = dense_layers(dense, width, device)?;
+    pub fn of_tokens(layers: &[LayerSource], width: usize, device: &D) -> Result<(Self, Taken), Error> {
+        let (token_layers, taken) = read_layers(layers, width, device)?;
         Ok((Self { token_layers, pooling: None, layers: Vec::new() }, taken))
     }
 
@@ -93,47 +93,71 @@ impl<D: Device> Head<D> {
         Ok(Self::pooled(pooling, vec![HeadLayer::Linear(linear)]))
     }
 
-    /// `[texts, dims]` from `[tokens, width]`; `[tokens, dims]` without a pooling.
-    pub fn forward(&self, pass: &mut D::Pass<'_>, hidden: D::Tensor) -> Result<D::Tensor, backend::Error> {
-        let hidden = through(&self.token_layers, pass, hidden)?;
-        let Some(pooling) = &self.pooling else { return Ok(hidden) };
-        let pooled = pass.pool(&hidden, pooling)?;
-        through(&self.layers, pass, pooled)
+    /// Writes `[texts, dims]` of `[tokens, width]`; `[tokens, dims]` without a pooling.
+    ///
+    /// # Errors
+    /// As [`backend::Backend::embed`].
+    pub fn write(
+        &self,
+        pass: &mut D::Pass<'_>,
+        hidden: &D::Tensor,
+        out: &mut [f32],
+    ) -> Result<(), backend::Error> {
+        let made = through(&self.token_layers, pass, hidden)?;
+        let tokens = made.as_ref().unwrap_or(hidden);
+        let Some(pooling) = &self.pooling else { return pass.read(tokens, out) };
+        let pooled = pass.pool(tokens, pooling)?;
+        let made = through(&self.layers, pass, &pooled)?;
+        pass.read(made.as_ref().unwrap_or(&pooled), out)
     }
 
-    /// Width of the vectors, behind an encoder of `width` columns.
-    pub fn dims(&self, width: usize) -> usize {
+    /// What it makes, behind an encoder of `width` columns.
+    pub fn form(&self, width: usize) -> Form {
         let last = |layers: &[HeadLayer<D>]| layers.iter().rev().find_map(HeadLayer::outputs);
         let width = last(&self.token_layers).unwrap_or(width);
-        last(&self.layers).unwrap_or(width * self.pooling.as_ref().map_or(1, |pooling| pooling.modes.len()))
+        let pooled = width * self.pooling.as_ref().map_or(1, |pooling| pooling.modes.len());
+        Form { dims: last(&self.layers).unwrap_or(pooled), per_token: self.pooling.is_none() }
     }
 }
 
-/// Layers one after the other.
+/// Layers one after the other; `None` of none.
 fn through<D: Device>(
     layers: &[HeadLayer<D>],
     pass: &mut D::Pass<'_>,
-    x: D::Tensor,
-) -> Result<D::Tensor, backend::Error> {
-    layers.iter().try_fold(x, |x, layer| layer.forward(pass, &x))
+    x: &D::Tensor,
+) -> Result<Option<D::Tensor>, backend::Error> {
+    let Some((first, others)) = layers.split_first() else { return Ok(None) };
+    let first = first.forward(pass, x)?;
+    others.iter().try_fold(first, |x, layer| layer.forward(pass, &x)).map(Some)
 }
 
-fn dense_layers<D: Device>(
-    dense: &[DenseSource],
+/// Of torch's `LayerNorm`; no config names it.
+const NORM_EPSILON: f32 = 1e-5;
+
+fn read_layers<D: Device>(
+    sources: &[LayerSource],
     mut width: usize,
     device: &D,
 ) -> Result<(Vec<HeadLayer<D>>, Taken), Error> {
     let (mut layers, mut all) = (Vec::new(), Taken::default());
-    for layer in dense {
-        layer.config.check(layer.inputs == width, || {
-            format!("in_features is {}, the module before makes {width} columns", layer.inputs)
-        })?;
-        let checkpoint = layer.open()?;
+    for source in sources {
+        source.check(width)?;
+        let checkpoint = source.open()?;
         let loader = Loader::new(&checkpoint, device, Store::process());
-        let weights = if layer.file.is_some() { loader.weights() } else { loader.weights().at("linear") };
-        let linear = Linear::load(weights, layer.inputs, layer.outputs, layer.bias)?;
-        width = linear.outputs;
-        layers.push(HeadLayer::Linear(linear.activated(layer.activation)));
+        layers.push(match source {
+            LayerSource::Dense(dense) => {
+                let DenseSource { file, inputs, outputs, bias, activation, .. } = dense;
+                let weights = loader.weights();
+                let weights = if file.is_some() { weights } else { weights.at("linear") };
+                width = *outputs;
+                let linear = Linear::load(weights, *inputs, *outputs, *bias)?;
+                HeadLayer::Linear(linear.activated(*activation))
+            }
+            LayerSource::Norm(norm) => {
+                let weights = loader.weights().at("norm");
+                HeadLayer::Norm(Norm::layer(weights, norm.columns, NORM_EPSILON, true)?)
+            }
+        });
         let Taken { hash, uses } = loader.taken();
         all.hash = all.hash.rotate_left(7) ^ hash;
         all.uses.join(uses);

@@ -46,7 +46,7 @@ pub use norm::{Norm, NormKind};
 pub use positions::{Distances, Positions};
 pub use rope::{Frequencies, Rope, RopeStyle, RopeTable};
 pub use rope_settings::{RopeDefaults, RopeSettings};
-pub use source::{DenseSource, HeadSource, Source};
+pub use source::{DenseSource, HeadSource, LayerSource, NormSource, Source};
 pub use store::{FileId, Key, Store};
 pub use uses::{Use, Uses};
 pub use weights::{Loader, Table, Weights};

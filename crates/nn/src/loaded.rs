@@ -1,12 +1,10 @@
 //! A whole model on a device: the architecture, and the head behind it.
 
-use backend::Batch;
+use backend::{Batch, Form};
 
 use crate::adapter::Adapter;
 use crate::uses::{Taken, Uses};
-use crate::{
-    Checkpoint, Config, Device, Error, Head, HeadSource, Loader, Model, Pass, Source, Store, Weights,
-};
+use crate::{Checkpoint, Config, Device, Error, Head, HeadSource, Loader, Model, Source, Store, Weights};
 
 type ReadModel<D> = fn(&Config, Weights<'_, D>) -> Result<Box<dyn Model<D>>, Error>;
 type ReadClassifier<D> = fn(&Config, Weights<'_, D>, usize) -> Result<Head<D>, Error>;
@@ -29,7 +27,8 @@ pub struct Loaded<D: Device> {
     /// A hash over the bytes of every weight in use.
     pub hash: u64,
     model: Box<dyn Model<D>>,
-    head: Head<D>,
+    heads: Vec<Head<D>>,
+    forms: Vec<Form>,
 }
 
 impl<D: Device> Loaded<D> {
@@ -54,21 +53,23 @@ impl<D: Device> Loaded<D> {
         let adapter = source.adapter.as_ref().map(|folder| Adapter::open(folder, &checkpoint)).transpose()?;
         let loader = Loader::new(&checkpoint, &device, Store::process()).with_adapter(adapter.as_ref());
         let model = (architectures.model)(&source.config, loader.weights())?;
-        let (head, dense) = head(source, architectures, &loader, model.width())?;
+        let (mut heads, mut head_hash, mut head_uses) = (Vec::new(), 0_u64, Uses::default());
+        for wanted in source.head.each() {
+            let (head, taken) = head(wanted, &source.config, architectures, &loader, model.width())?;
+            head_hash = head_hash.rotate_left(11) ^ taken.hash;
+            head_uses.join(taken.uses);
+            heads.push(head);
+        }
         loader.check_used()?;
         let Taken { hash, mut uses } = loader.taken();
-        uses.join(dense.uses);
-        Ok((Self { device, hash: hash ^ dense.hash, model, head }, uses))
+        uses.join(head_uses);
+        let forms = heads.iter().map(|head| head.form(model.width())).collect();
+        Ok((Self { device, hash: hash ^ head_hash, model, heads, forms }, uses))
     }
 
-    /// Whether each token keeps a vector of its own.
-    pub fn per_token(&self) -> bool {
-        self.head.pooling.is_none()
-    }
-
-    /// Width of the vectors.
-    pub fn dims(&self) -> usize {
-        self.head.dims(self.model.width())
+    /// What its heads make, in their order.
+    pub fn forms(&self) -> &[Form] {
+        &self.forms
     }
 
     /// Most tokens a text may have, where the weights set a limit.
@@ -76,7 +77,7 @@ impl<D: Device> Loaded<D> {
         self.model.positions()
     }
 
-    /// Writes one vector a text, row-major `[batch.len(), dims]`; or one a token, `[batch.tokens(), dims]`.
+    /// Writes what each head makes, one after the other, of one run of the encoder.
     ///
     /// # Errors
     /// As [`backend::Backend::embed`].
@@ -84,28 +85,37 @@ impl<D: Device> Loaded<D> {
         batch.check(self.positions())?;
         let mut pass = self.device.pass(batch);
         let hidden = self.model.forward(&mut pass)?;
-        let vectors = self.head.forward(&mut pass, hidden)?;
-        pass.read(&vectors, out)
+        let mut out = out;
+        for (head, form) in self.heads.iter().zip(&self.forms) {
+            let length = form.length(batch.len(), batch.tokens()).min(out.len());
+            let (own, rest) = std::mem::take(&mut out).split_at_mut(length);
+            head.write(&mut pass, &hidden, own)?;
+            out = rest;
+        }
+        Ok(())
     }
 }
 
-/// The head, and what was taken of its own files.
+/// A head, and what was taken of its own files.
 fn head<D: Device>(
-    source: &Source,
+    head: &HeadSource,
+    config: &Config,
     architectures: &Architectures<D>,
     loader: &Loader<'_, D>,
     width: usize,
 ) -> Result<(Head<D>, Taken), Error> {
-    let (config, weights, device) = (&source.config, loader.weights(), loader.device());
-    match &source.head {
-        HeadSource::Embedding { pooling, dense } => Head::load(pooling.clone(), dense, width, device),
-        HeadSource::Tokens { dense } => Head::of_tokens(dense, width, device),
-        HeadSource::Classifier { labels } => {
-            Ok(((architectures.classifier)(config, weights, *labels)?, Taken::default()))
+    let (weights, device) = (loader.weights(), loader.device());
+    let own = |head| Ok((head, Taken::default()));
+    match head {
+        HeadSource::Embedding { pooling, layers } => Head::load(pooling.clone(), layers, width, device),
+        HeadSource::Tokens { layers } => Head::of_tokens(layers, width, device),
+        HeadSource::Classifier { labels } => own((architectures.classifier)(config, weights, *labels)?),
+        HeadSource::Vocabulary { largest } => {
+            let mut head = (architectures.vocabulary)(config, weights)?;
+            head.pooling = head.pooling.filter(|_| *largest);
+            own(head)
         }
-        HeadSource::Vocabulary => Ok(((architectures.vocabulary)(config, weights)?, Taken::default())),
-        HeadSource::Answers { tokens } => {
-            Ok((Head::answers(config, &weights, tokens, width)?, Taken::default()))
-        }
+        HeadSource::Answers { tokens } => own(Head::answers(config, &weights, tokens, width)?),
+        HeadSource::Several(_) => Err(config.unsupported("heads within heads are not supported")),
     }
 }

@@ -30,10 +30,10 @@ impl Source {
         if let Some(folder) = &self.adapter {
             sum = sum.saturating_add(Checkpoint::of_file(folder.join(adapter::WEIGHTS))?.numbers());
         }
-        if let HeadSource::Vocabulary = self.head {
+        if let HeadSource::Vocabulary { .. } = self.head {
             sum = sum.saturating_add(self.table());
         }
-        for layer in self.head.dense().iter().filter(|layer| layer.is_apart(&self.folder)) {
+        for layer in self.head.layers().into_iter().filter(|layer| layer.is_apart(&self.folder)) {
             sum = sum.saturating_add(layer.open()?.numbers());
         }
         Ok(sum)
@@ -50,12 +50,12 @@ impl Source {
 /// What follows a transformer.
 #[derive(Debug, Clone)]
 pub enum HeadSource {
-    /// Pooling and dense layers: one vector a text.
+    /// Pooling and layers behind it: one vector a text.
     Embedding {
         /// How tokens become one vector.
         pooling: Pooling,
-        /// Dense layers behind the pooling, in order.
-        dense: Vec<DenseSource>,
+        /// Layers behind the pooling, in order.
+        layers: Vec<LayerSource>,
     },
     /// The architecture's own classification head: one logit a label.
     Classifier {
@@ -67,22 +67,45 @@ pub enum HeadSource {
         /// Their ids.
         tokens: Vec<u32>,
     },
-    /// The largest logit of each token of the vocabulary over the tokens of a text (SPLADE).
-    Vocabulary,
-    /// Dense layers on each token, which keeps a vector of its own.
+    /// Logits of each token of the vocabulary (SPLADE).
+    Vocabulary {
+        /// Whether those of a text are the largest over its tokens; else each of its tokens has its own.
+        largest: bool,
+    },
+    /// Layers on each token, which keeps a vector of its own.
     Tokens {
         /// In order.
-        dense: Vec<DenseSource>,
+        layers: Vec<LayerSource>,
     },
+    /// Several of them behind one pass.
+    Several(Vec<Self>),
 }
 
 impl HeadSource {
-    fn dense(&self) -> &[DenseSource] {
+    fn layers(&self) -> Vec<&LayerSource> {
         match self {
-            Self::Embedding { dense, .. } | Self::Tokens { dense } => dense,
-            Self::Classifier { .. } | Self::Answers { .. } | Self::Vocabulary => &[],
+            Self::Embedding { layers, .. } | Self::Tokens { layers } => layers.iter().collect(),
+            Self::Several(heads) => heads.iter().flat_map(Self::layers).collect(),
+            Self::Classifier { .. } | Self::Answers { .. } | Self::Vocabulary { .. } => Vec::new(),
         }
     }
+
+    /// Each by itself.
+    pub(crate) fn each(&self) -> &[Self] {
+        match self {
+            Self::Several(heads) => heads,
+            one => std::slice::from_ref(one),
+        }
+    }
+}
+
+/// A layer of a head.
+#[derive(Debug, Clone)]
+pub enum LayerSource {
+    /// Multiplies.
+    Dense(DenseSource),
+    /// Brings each row to mean 0 and variance 1, then stretches its columns.
+    Norm(NormSource),
 }
 
 /// A dense layer's config and shape.
@@ -104,17 +127,46 @@ pub struct DenseSource {
     pub activation: Option<Activation>,
 }
 
-impl DenseSource {
+/// A layer norm's config and shape.
+#[derive(Debug, Clone)]
+pub struct NormSource {
+    /// Holds its weights, under `norm`.
+    pub folder: PathBuf,
+    /// Its config.json.
+    pub config: Config,
+    /// Columns.
+    pub columns: usize,
+}
+
+impl LayerSource {
     /// Whether its weights are in other files than those of the transformer in `folder`.
     fn is_apart(&self, folder: &Path) -> bool {
-        self.file.is_some() || self.folder != folder
+        match self {
+            Self::Dense(dense) => dense.file.is_some() || dense.folder != folder,
+            Self::Norm(norm) => norm.folder != folder,
+        }
+    }
+
+    /// It takes as many columns as the module before it makes.
+    pub(crate) fn check(&self, width: usize) -> Result<(), Error> {
+        let (config, field, columns) = match self {
+            Self::Dense(dense) => (&dense.config, "in_features", dense.inputs),
+            Self::Norm(norm) => (&norm.config, "dimension", norm.columns),
+        };
+        config.check(columns == width, || {
+            format!("{field} is {columns}, the module before makes {width} columns")
+        })
     }
 
     /// Its weights.
     pub(crate) fn open(&self) -> Result<Checkpoint, Error> {
-        match self.file {
-            Some(file) => Checkpoint::of_file(self.folder.join(file)),
-            None => Checkpoint::open(&self.folder),
+        match self {
+            Self::Dense(DenseSource { folder, file: Some(file), .. }) => {
+                Checkpoint::of_file(folder.join(file))
+            }
+            Self::Dense(DenseSource { folder, .. }) | Self::Norm(NormSource { folder, .. }) => {
+                Checkpoint::open(folder)
+            }
         }
     }
 }

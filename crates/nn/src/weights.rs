@@ -191,7 +191,7 @@ impl<'a, D: Device> Weights<'a, D> {
         let (name, base) = (self.name(name), self.loader.tensors.base);
         base.locate(&name, shape)?;
         self.loader.note(&name, Use::Exact);
-        base.read_numbers(&name)
+        base.numbers_of(&name)
     }
 
     /// A table of `shape`, rows by columns, that `make` computes of the tensors `names`.

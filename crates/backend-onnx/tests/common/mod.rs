@@ -47,8 +47,6 @@ pub struct Graph {
 pub struct Function {
     #[prost(string, tag = "1")]
     pub name: String,
-    #[prost(message, repeated, tag = "7")]
-    pub nodes: Vec<Node>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -59,6 +57,8 @@ pub struct Node {
     pub outputs: Vec<String>,
     #[prost(string, tag = "4")]
     pub op: String,
+    #[prost(string, tag = "7")]
+    pub domain: String,
     #[prost(message, repeated, tag = "5")]
     pub attributes: Vec<Attribute>,
 }
@@ -152,6 +152,7 @@ pub const BOOL: i32 = 9;
 pub const I32: i32 = 6;
 pub const I64: i32 = 7;
 pub const F16: i32 = 10;
+pub const F64: i32 = 11;
 
 /// Rows of the table below.
 pub const ROWS: usize = 8;
@@ -173,7 +174,7 @@ pub fn value(name: &str, element: i32, dims: &[Option<i64>]) -> Value {
 
 pub fn node(op: &str, inputs: &[&str], output: &str, attributes: Vec<Attribute>) -> Node {
     let inputs = inputs.iter().map(|name| (*name).into()).collect();
-    Node { inputs, outputs: vec![output.into()], op: op.into(), attributes }
+    Node { inputs, outputs: vec![output.into()], op: op.into(), domain: String::new(), attributes }
 }
 
 pub fn integer(name: &str, integer: i64) -> Attribute {
@@ -238,7 +239,7 @@ pub fn source(folder: &Path, head: HeadSource) -> Source {
 }
 
 pub fn mean() -> HeadSource {
-    HeadSource::Embedding { pooling: Pooling::of(PoolingMode::Mean), dense: vec![] }
+    HeadSource::Embedding { pooling: Pooling::of(PoolingMode::Mean), layers: vec![] }
 }
 
 /// The first of `EMBED_NATIVE_TEST_ORT`, where it is set.
@@ -246,9 +247,13 @@ pub fn library() -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("EMBED_NATIVE_TEST_ORT")?).next()
 }
 
+pub fn settings(library: &Path) -> Settings {
+    let files = ["onnx/model.onnx", "model.onnx"].map(String::from).to_vec();
+    Settings { library: Some(library.into()), threads: 2, files, ..Default::default() }
+}
+
 pub fn load(library: &Path, folder: &Path) -> Result<Onnx, LoadError> {
-    let settings = Settings { library: Some(library.into()), threads: 2, ..Default::default() };
-    Onnx::load(&source(folder, mean()), &settings)
+    Onnx::load(&source(folder, mean()), &settings(library))
 }
 
 /// The sentence of a model that must be refused for its files.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::load::Task;
 use crate::model::Model;
 use crate::{
-    Classifier, ClassifyRequest, EmbedSettings, Embedder, Error, Fetched, Info, LoadOptions,
+    Classifier, ClassifyRequest, EmbedSettings, Embedder, Error, Fetched, HybridEmbedder, Info, LoadOptions,
     MultiVectorEmbedder, Overflow, PromptChoice, Request, RerankRequest, Reranker, Role, Rows, Score,
     SparseEmbedder, SparseRequest, Ticket, TokensRequest,
 };
@@ -24,6 +24,8 @@ pub enum Loaded {
     Sparse(Arc<SparseEmbedder>),
     /// One vector a token.
     MultiVector(Arc<MultiVectorEmbedder>),
+    /// A vector, weights of tokens and one vector a token.
+    Hybrid(Arc<HybridEmbedder>),
 }
 
 /// A model that others may have let go.
@@ -34,6 +36,7 @@ pub(crate) enum Fading {
     Classifier(Weak<Classifier>),
     Sparse(Weak<SparseEmbedder>),
     MultiVector(Weak<MultiVectorEmbedder>),
+    Hybrid(Weak<HybridEmbedder>),
 }
 
 impl Loaded {
@@ -56,6 +59,7 @@ impl Loaded {
             Task::Classify => Self::Classifier(Classifier::open(model, options)?),
             Task::Sparse => Self::Sparse(SparseEmbedder::open(model, options)?),
             Task::Late => Self::MultiVector(MultiVectorEmbedder::open(model, options)?),
+            Task::Hybrid => Self::Hybrid(HybridEmbedder::open(model, options)?),
         })
     }
 
@@ -67,12 +71,24 @@ impl Loaded {
             Self::Classifier(_) => Task::Classify,
             Self::Sparse(_) => Task::Sparse,
             Self::MultiVector(_) => Task::Late,
+            Self::Hybrid(_) => Task::Hybrid,
         }
     }
 
     /// What it is and how it runs.
     pub fn info(&self) -> &Info {
         &self.model().info
+    }
+
+    /// Counts the tokens of each text, special ones included and nothing cut: the `tokens` of rows without columns.
+    pub fn count(
+        self,
+        texts: Vec<String>,
+        ticket: Ticket,
+        done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
+    ) {
+        self.note_use();
+        crate::spawn(move || self.model().count(&texts, &ticket), done);
     }
 
     fn model(&self) -> &Model {
@@ -82,6 +98,7 @@ impl Loaded {
             Self::Classifier(classifier) => classifier.model(),
             Self::Sparse(embedder) => embedder.model(),
             Self::MultiVector(embedder) => embedder.model(),
+            Self::Hybrid(embedder) => embedder.model(),
         }
     }
 
@@ -103,6 +120,7 @@ impl Loaded {
             Self::Classifier(classifier) => Fading::Classifier(Arc::downgrade(classifier)),
             Self::Sparse(embedder) => Fading::Sparse(Arc::downgrade(embedder)),
             Self::MultiVector(embedder) => Fading::MultiVector(Arc::downgrade(embedder)),
+            Self::Hybrid(embedder) => Fading::Hybrid(Arc::downgrade(embedder)),
         }
     }
 
@@ -114,7 +132,7 @@ impl Loaded {
         done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
     ) {
         let (prompt, score) = (PromptChoice::Default, Score::Logit);
-        let (overflow, side) = (Overflow::Truncate, None);
+        let (overflow, side, role) = (Overflow::Truncate, None, Role::Document);
         match self {
             Self::Embedder(embedder) => {
                 embedder.embed(Request { texts, settings: EmbedSettings::default(), ticket }, done);
@@ -128,11 +146,13 @@ impl Loaded {
                 classifier.classify(ClassifyRequest { texts, score, overflow, side, ticket }, done);
             }
             Self::Sparse(embedder) => {
-                embedder.embed(SparseRequest { texts, prompt, overflow, side, ticket }, done);
+                embedder.embed(SparseRequest { texts, prompt, role, overflow, side, ticket }, done);
             }
             Self::MultiVector(embedder) => {
-                let role = Role::Document;
                 embedder.embed(TokensRequest { texts, role, overflow, side, ticket }, done);
+            }
+            Self::Hybrid(embedder) => {
+                embedder.embed(SparseRequest { texts, prompt, role, overflow, side, ticket }, done);
             }
         }
     }
@@ -147,6 +167,7 @@ impl Fading {
             Self::Classifier(classifier) => classifier.upgrade().map(Loaded::Classifier),
             Self::Sparse(embedder) => embedder.upgrade().map(Loaded::Sparse),
             Self::MultiVector(embedder) => embedder.upgrade().map(Loaded::MultiVector),
+            Self::Hybrid(embedder) => embedder.upgrade().map(Loaded::Hybrid),
         }
     }
 
@@ -158,6 +179,7 @@ impl Fading {
             Self::Classifier(classifier) => classifier.strong_count(),
             Self::Sparse(embedder) => embedder.strong_count(),
             Self::MultiVector(embedder) => embedder.strong_count(),
+            Self::Hybrid(embedder) => embedder.strong_count(),
         };
         holders > 0
     }

@@ -43,9 +43,12 @@ pub struct Registration {
     /// See `backend`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
+    /// See `backend`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub onnx_file: Option<String>,
 }
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "folder",
     "task",
     "backend",
@@ -56,6 +59,7 @@ const NAMES: [&str; 10] = [
     "maxBatch",
     "pooling",
     "adapter",
+    "onnxFile",
 ];
 
 impl Registration {
@@ -81,6 +85,7 @@ impl Registration {
             max_batch: fields.whole("maxBatch", 1 << 24)?.map(|texts| texts as usize),
             pooling: fields.text("pooling")?,
             adapter: fields.text("adapter")?.map(full).transpose()?,
+            onnx_file: fields.text("onnxFile")?,
         })
     }
 
@@ -95,6 +100,7 @@ impl Registration {
             max_batch: self.max_batch,
             pooling: self.pooling.clone(),
             adapter: self.adapter.clone(),
+            onnx_file: self.onnx_file.clone(),
             ..LoadOptions::default()
         }
     }

@@ -26,7 +26,7 @@ pub(crate) fn dot<I: Isa>(isa: I, a: &[f32], b: &[f32]) -> f32 {
 /// a · b / (|a| |b|), 0 where either is zero.
 #[inline(always)]
 pub(crate) fn cosine<I: Isa>(isa: I, a: &[f32], b: &[f32]) -> f32 {
-    of_parts(dot(isa, a, b), dot(isa, a, a), dot(isa, b, b))
+    of_parts(dot(isa, a, b), dot(isa, a, a), dot(isa, b, b)).unwrap_or_else(|| plain::cosine(a, b))
 }
 
 /// The cosine of `query` with each row.
@@ -36,7 +36,7 @@ pub(crate) fn cosines<I: Isa>(isa: I, query: &[f32], rows: Matrix<'_>, out: &mut
     for (r, out) in out.iter_mut().enumerate() {
         let row = rows.row(r);
         let (product, own) = both(isa, query, row);
-        *out = of_parts(product, square, own);
+        *out = of_parts(product, square, own).unwrap_or_else(|| plain::cosine(query, row));
     }
 }
 
@@ -72,15 +72,16 @@ fn both<I: Isa>(isa: I, a: &[f32], b: &[f32]) -> (f32, f32) {
     (total(products), total(squares))
 }
 
-/// Each root by itself: the product of the squares may overflow where the cosine does not.
+/// The cosine by a product and two squares; `None` where a square is so large or small that single precision has lost
+/// digits of it, or all.
 #[inline(always)]
-fn of_parts(product: f32, a: f32, b: f32) -> f32 {
-    let norm = a.sqrt() * b.sqrt();
+fn of_parts(product: f32, a: f32, b: f32) -> Option<f32> {
+    let kept = |square: f32| (1e-30..=1e30).contains(&square);
     // Rounding may carry parallel vectors past 1.
-    if norm == 0.0 { 0.0 } else { (product / norm).clamp(-1.0, 1.0) }
+    (kept(a) && kept(b)).then(|| (product / (a.sqrt() * b.sqrt())).clamp(-1.0, 1.0))
 }
 
-/// The oracles.
+/// In double precision: the oracles, and what is left of the range of single precision.
 pub(crate) mod plain {
     use super::*;
 
@@ -111,6 +112,7 @@ pub(crate) mod plain {
 #[cfg(test)]
 mod tests {
     use crate::isa::Kernels;
+    use crate::matrix::Matrix;
     use crate::testing::{LENGTHS, Noise, assert_close, oracle};
 
     /// n roundings of partial sums, at random.
@@ -140,7 +142,13 @@ mod tests {
             assert_eq!(kernels.cosine(&[0.0; 20], &[1.0; 20]), 0.0, "{kernels:?}");
             assert_eq!(kernels.cosine(&[], &[]), 0.0, "{kernels:?}");
             assert!(kernels.cosine(&[f32::NAN, 1.0], &[1.0, 1.0]).is_nan(), "{kernels:?}");
-            assert!((kernels.cosine(&[3e18, 0.0], &[1e18, 0.0]) - 1.0).abs() < 1e-6, "{kernels:?}");
+            for (large, small) in [(3e18, 1e18), (f32::MAX, 1e-30), (1e-38, 1e-45), (f32::MAX, f32::MAX)] {
+                let (a, b) = ([large, large, 0.0], [small, 0.0, small]);
+                let cosines = kernels.top_k(&a, Matrix::new(&b, 1, 3), 1);
+                for cosine in [kernels.cosine(&a, &b), cosines[0].1] {
+                    assert!((cosine - 0.5).abs() < 1e-6, "{kernels:?}: {large:e} {small:e}: {cosine}");
+                }
+            }
         }
     }
 }
