@@ -22,7 +22,7 @@ export { Classifier } from './lib/classifier.js'
 export { download } from './lib/download.js'
 export { Embedder } from './lib/embedder.js'
 export { ModelError } from './lib/errors.js'
-export { machine } from './lib/machine.js'
+export { devices, machine } from './lib/machine.js'
 export { Models } from './lib/models.js'
 export { MultiVectorEmbedder, maxSim } from './lib/multi-vector.js'
 export { calibrate, quantize } from './lib/quantize.js'
@@ -67,6 +67,8 @@ export type {
   ModelInfo,
   MultiVectorOptions,
   OutputName,
+  Processor,
+  Provider,
   Quantized,
   Ranges,
   Progress,

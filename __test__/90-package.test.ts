@@ -41,6 +41,7 @@ test('the exports are these', () => {
     'cache',
     'calibrate',
     'catalogue',
+    'devices',
     'download',
     'kernels',
     'machine',

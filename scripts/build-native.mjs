@@ -42,7 +42,7 @@ function planHere(profile) {
 }
 
 /** The folder cargo builds into, wherever its settings put it. */
-async function targetFolder() {
+export async function targetFolder() {
   const metadata = await run('cargo', ['metadata', '--format-version', '1', '--no-deps', '--locked'])
   return JSON.parse(metadata.slice(metadata.indexOf('{'))).target_directory
 }

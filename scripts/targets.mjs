@@ -33,6 +33,15 @@ export const TARGETS = {
   'win32-arm64-msvc': { os: 'win32', cpu: 'arm64', rust: 'aarch64-pc-windows-msvc', runner: 'windows-11-arm' },
 }
 
+/**
+ * Binaries that are installed beside one of the above by those who want them: with CUDA's kernels, and all that the other has.
+ * `beside` is that other.
+ */
+export const EXTRAS = {
+  'linux-x64-gnu-cuda': { beside: 'linux-x64-gnu', os: 'linux', cpu: 'x64', libc: 'glibc' },
+  'win32-x64-msvc-cuda': { beside: 'win32-x64-msvc', os: 'win32', cpu: 'x64' },
+}
+
 /** The platform package of a target. */
 export const packageOf = (target) => `@x/embed-native-${target}`
 

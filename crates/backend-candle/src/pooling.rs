@@ -5,8 +5,14 @@ use std::ops::Range;
 use backend::{Batch, Pooling, PoolingMode};
 use candle_core::{Result, Tensor};
 
-/// `[texts, modes·columns]` of `[tokens, columns]`.
+use crate::elementwise::as_f32;
+
+/// `[texts, modes·columns]` of `[tokens, columns]`. Half precision is as_f32 for it and comes back.
 pub(crate) fn pool(x: &Tensor, pooling: &Pooling, batch: &Batch) -> Result<Tensor> {
+    in_f32(&as_f32(x)?, pooling, batch)?.to_dtype(x.dtype())
+}
+
+fn in_f32(x: &Tensor, pooling: &Pooling, batch: &Batch) -> Result<Tensor> {
     let texts = batch.texts().zip(batch.prompt_tokens()).map(|(text, &prompt)| {
         let start = text.start;
         let counted = counted_tokens(text, prompt, pooling);
@@ -31,7 +37,7 @@ fn pool_text(x: &Tensor, skipped: usize, mode: PoolingMode) -> Result<Tensor> {
         PoolingMode::WeightedMean => {
             let weights: Vec<f32> = (1..=tokens).map(|place| (skipped + place) as f32).collect();
             let total: f64 = weights.iter().copied().map(f64::from).sum();
-            let weights = Tensor::from_vec(weights, (1, tokens), x.device())?;
+            let weights = Tensor::from_vec(weights, (1, tokens), x.device())?.to_dtype(x.dtype())?;
             weights.matmul(x)?.affine(1.0 / total, 0.0)
         }
     }

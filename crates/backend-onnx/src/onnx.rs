@@ -17,6 +17,7 @@ use crate::groups::Group;
 use crate::inputs::Filling;
 use crate::library::Library;
 use crate::model_file::ModelFile;
+use crate::provider::{self, Provider};
 use crate::session::{Running, failed};
 
 /// Tokens that make a batch worth while: runs large enough for all threads of the session.
@@ -41,16 +42,18 @@ pub struct Settings {
     pub threads: usize,
     /// Which export.
     pub dtype: Dtype,
+    /// Who computes: the first of these that works here. None is the CPU.
+    pub providers: Vec<Provider>,
 }
 
 /// The session of these bytes and threads, which all handles of the process share.
 fn shared(
     model: &ModelFile,
     hash: u64,
-    threads: usize,
+    (threads, provider): (usize, Provider),
     open: impl FnOnce() -> Result<Running, LoadError>,
 ) -> Result<Arc<Running>, LoadError> {
-    let form = format!("onnx {} {hash:016x} {threads}", model.path.display());
+    let form = format!("onnx {} {hash:016x} {threads} {}", model.path.display(), provider.name());
     Store::process().get_or_make(Key { files: Vec::new(), form }, open)
 }
 
@@ -72,6 +75,8 @@ pub struct Onnx {
     positions: Option<usize>,
     hash: u64,
     dtype: Dtype,
+    provider: Provider,
+    provider_reason: String,
     kernel: String,
 }
 
@@ -94,9 +99,11 @@ impl Onnx {
         let model = ModelFile::open(&source.folder, settings.dtype)?;
         let files = external::read(&model)?;
         let hash = hash(&model, &files);
-        let session = shared(&model, hash, settings.threads, || {
-            Running::open(&model, &files, &library, settings.threads)
-        })?;
+        let open = |provider| {
+            let how = (settings.threads, provider);
+            shared(&model, hash, how, || Running::open(&model, &files, &library, how))
+        };
+        let (session, provider, against) = provider::choose(&settings.providers, &library.name(), open)?;
         let graph = session.graph(&model.path, source)?;
         let device = NativeDevice::new(Kernels::best()?, kernels::Dtype::F32);
         let (tail, tail_hash) = match &source.head {
@@ -117,6 +124,8 @@ impl Onnx {
             positions,
             hash: hash ^ tail_hash,
             dtype: settings.dtype,
+            provider,
+            provider_reason: reason(&settings.providers, &against),
             kernel: library.name(),
         })
     }
@@ -176,6 +185,15 @@ impl Onnx {
     }
 }
 
+/// Why this provider.
+fn reason(asked: &[Provider], against: &str) -> String {
+    match (asked, against) {
+        ([], _) => "this backend computes on the CPU unless providers are named".into(),
+        (_, "") => "the first of the providers that were named".into(),
+        (_, against) => format!("the first of the providers that were named that works: {against}"),
+    }
+}
+
 /// The refusal of heads over the vocabulary, whose outputs exports name in too many ways, and of vectors of tokens.
 fn no_such_head() -> LoadError {
     let remedy = "a graph runs embedders, and cross-encoders and classifiers with their own head; use backend \"native\"";
@@ -221,8 +239,8 @@ impl Backend for Onnx {
         };
         Description {
             backend: "onnx",
-            device: "cpu".into(),
-            device_reason: "this backend computes on the CPU".into(),
+            device: self.provider.name().into(),
+            device_reason: self.provider_reason.clone(),
             dtype,
             dtype_reason: dtype_reason.into(),
             kernel: self.kernel.clone(),

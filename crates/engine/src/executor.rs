@@ -1,36 +1,42 @@
-//! Which executor runs a model. The one place that knows them by name.
+//! Which executor runs a model, where and in which numbers. The one place that knows executors by name.
 
 use backend::Backend;
 use backend_native::Native;
 use kernels::{Dtype, Kernels};
 use nn::Source;
 
+use crate::place::{Asked, Chosen, Inventory, Place};
 use crate::{Error, LoadOptions};
 
-type Open = fn(&Source, &LoadOptions) -> Result<Box<dyn Backend>, Error>;
-type Bytes = fn(&Source, &LoadOptions) -> Result<u64, Error>;
+type Open = fn(&Source, &LoadOptions, Chosen) -> Result<Box<dyn Backend>, Error>;
+type Bytes = fn(&Source, &LoadOptions, &Chosen) -> Result<u64, Error>;
 
 /// An executor, and what it can be asked for.
 struct Executor {
     name: &'static str,
-    devices: &'static [&'static str],
+    /// Whether it computes on GPUs.
+    on_gpus: bool,
+    /// Number formats on the CPU.
     dtypes: &'static [&'static str],
     open: Open,
     /// About what it will hold, by the headers and sizes of the model's files.
     bytes: Bytes,
 }
 
-/// The first is the default.
+/// Number formats on GPUs.
+const GPU_DTYPES: &[&str] = &["f32", "bf16", "f16"];
+
+/// The first is the default on the CPU, the first of those on GPUs there.
 const EXECUTORS: &[Executor] = &[
     Executor {
         name: "native",
-        devices: &["cpu"],
+        on_gpus: false,
         dtypes: &["f32", "bf16", "int8"],
-        open: |source, options| Ok(Box::new(Native::load(source, format(options))?)),
+        open: |source, options, _| Ok(Box::new(Native::load(source, format(options))?)),
         bytes: as_multiplied,
     },
-    Executor { name: "candle", devices: &["cpu"], dtypes: &["f32"], open: CANDLE, bytes: as_f32 },
-    Executor { name: "onnx", devices: &["cpu"], dtypes: &["f32", "int8"], open: ONNX, bytes: ONNX_BYTES },
+    Executor { name: "candle", on_gpus: true, dtypes: &["f32"], open: CANDLE, bytes: CANDLE_BYTES },
+    Executor { name: "onnx", on_gpus: false, dtypes: &["f32", "int8"], open: ONNX, bytes: ONNX_BYTES },
 ];
 
 /// The number format of our kernels; none leaves it to them.
@@ -39,68 +45,118 @@ fn format(options: &LoadOptions) -> Option<Dtype> {
 }
 
 /// Half of it in the smaller formats; in int8 that is too much, since only tables take two bytes a number.
-fn as_multiplied(source: &Source, options: &LoadOptions) -> Result<u64, Error> {
+fn as_multiplied(source: &Source, options: &LoadOptions, _: &Chosen) -> Result<u64, Error> {
     let dtype = match format(options) {
         Some(dtype) => dtype,
         None => Kernels::best()?.preferred().0,
     };
-    let whole = as_f32(source, options)?;
+    let whole = as_f32(source)?;
     Ok(if dtype == Dtype::F32 { whole } else { whole / 2 })
 }
 
 /// Every number becomes an f32, however it lies in the file.
-fn as_f32(source: &Source, _: &LoadOptions) -> Result<u64, Error> {
+pub(crate) fn as_f32(source: &Source) -> Result<u64, Error> {
     Ok(source.numbers()?.saturating_mul(size_of::<f32>() as u64))
 }
 
 #[cfg(feature = "candle")]
-const CANDLE: Open = |source, _| Ok(Box::new(backend_candle::Candle::load(source)?));
+const CANDLE: Open = crate::candle::open;
 #[cfg(not(feature = "candle"))]
-const CANDLE: Open = |_, _| Err(left_out("candle"));
+const CANDLE: Open = |_, _, _| Err(left_out("candle"));
+#[cfg(feature = "candle")]
+const CANDLE_BYTES: Bytes = crate::candle::bytes;
+#[cfg(not(feature = "candle"))]
+const CANDLE_BYTES: Bytes = |_, _, _| Err(left_out("candle"));
 
 #[cfg(feature = "onnx")]
-const ONNX: Open = crate::onnx::open;
+const ONNX: Open = |source, options, _| crate::onnx::open(source, options);
 #[cfg(not(feature = "onnx"))]
-const ONNX: Open = |_, _| Err(left_out("onnx"));
+const ONNX: Open = |_, _, _| Err(left_out("onnx"));
 #[cfg(feature = "onnx")]
-const ONNX_BYTES: Bytes = crate::onnx::bytes;
+const ONNX_BYTES: Bytes = |source, options, _| crate::onnx::bytes(source, options);
 #[cfg(not(feature = "onnx"))]
-const ONNX_BYTES: Bytes = |_, _| Err(left_out("onnx"));
+const ONNX_BYTES: Bytes = |_, _, _| Err(left_out("onnx"));
 
 /// Refuses by name what no executor, or not the chosen one, can do.
 pub(crate) fn check(options: &LoadOptions) -> Result<(), Error> {
     chosen(options).map(|_| ())
 }
 
-/// Loads a model into the executor that the options choose.
-pub(crate) fn open(source: &Source, options: &LoadOptions) -> Result<Box<dyn Backend>, Error> {
-    (chosen(options)?.open)(source, options)
+/// Loads a model into the executor that the options choose; with a warning for people, if there is one.
+pub(crate) fn open(
+    source: &Source,
+    options: &LoadOptions,
+) -> Result<(Box<dyn Backend>, Option<String>), Error> {
+    let (executor, chosen) = chosen(options)?;
+    let warning = chosen.warning.clone();
+    Ok(((executor.open)(source, options, chosen)?, warning))
 }
 
 /// About what a model will hold in the executor that the options choose.
 pub(crate) fn bytes(source: &Source, options: &LoadOptions) -> Result<u64, Error> {
-    (chosen(options)?.bytes)(source, options)
+    let (executor, chosen) = chosen(options)?;
+    (executor.bytes)(source, options, &chosen)
 }
 
-fn chosen(options: &LoadOptions) -> Result<&'static Executor, Error> {
-    let backend = asked(&options.backend).unwrap_or(EXECUTORS[0].name);
-    let executor = EXECUTORS.iter().find(|executor| executor.name == backend).ok_or_else(|| {
+fn chosen(options: &LoadOptions) -> Result<(&'static Executor, Chosen), Error> {
+    let device = Asked::parse(options.device.as_deref().unwrap_or("auto"))?;
+    let named = asked(&options.backend).map(named).transpose()?;
+    if !options.providers.is_empty() && named.is_none_or(|executor| executor.name != "onnx") {
+        let message = "providers are those of ONNX Runtime: pass them with backend \"onnx\"".into();
+        return Err(Error::Options { message });
+    }
+    let chosen = match named {
+        Some(executor) if !executor.on_gpus => on_cpu(executor, &device)?,
+        // Nobody asks the driver where the answer changes nothing.
+        _ if device == Asked::Cpu || (device == Asked::Auto && !has_gpus()) => without_gpus(&device),
+        _ => Inventory::this().choose(&device)?,
+    };
+    let at_gpu = chosen.places.iter().any(|place| *place != Place::Cpu);
+    let executor = named.or_else(|| EXECUTORS.iter().find(|executor| !at_gpu || executor.on_gpus));
+    let executor = executor.unwrap_or(&EXECUTORS[0]);
+    let dtypes = if at_gpu { GPU_DTYPES } else { executor.dtypes };
+    if let Some(dtype) = asked(&options.dtype).filter(|dtype| !dtypes.contains(dtype)) {
+        let place = if at_gpu { " on GPUs" } else { "" };
+        let remedy =
+            format!("backend {:?} computes in {}{place} in this version", executor.name, dtypes.join(", "));
+        return Err(Error::Unavailable { what: format!("dtype {dtype:?}"), remedy });
+    }
+    Ok((executor, chosen))
+}
+
+fn named(backend: &str) -> Result<&'static Executor, Error> {
+    EXECUTORS.iter().find(|executor| executor.name == backend).ok_or_else(|| {
         let names: Vec<_> = EXECUTORS.iter().map(|executor| executor.name).collect();
         Error::Unavailable {
             what: format!("backend {backend:?}"),
             remedy: format!("there are {}", names.join(", ")),
         }
-    })?;
-    if let Some(device) = asked(&options.device).filter(|device| !executor.devices.contains(device)) {
-        let reason = format!("backend {backend:?} computes on {}", executor.devices.join(", "));
-        return Err(Error::Device { device: device.into(), reason });
+    })
+}
+
+/// Of an executor that knows nothing else.
+fn on_cpu(executor: &Executor, device: &Asked) -> Result<Chosen, Error> {
+    if !matches!(device, Asked::Auto | Asked::Cpu) {
+        let mut reason = format!("backend {:?} computes on cpu; GPUs are for \"candle\"", executor.name);
+        if executor.name == "onnx" {
+            reason += ", and ONNX Runtime's own are named by the option providers";
+        }
+        return Err(Error::Device { device: device.to_string(), reason });
     }
-    if let Some(dtype) = asked(&options.dtype).filter(|dtype| !executor.dtypes.contains(dtype)) {
-        let remedy =
-            format!("backend {backend:?} computes in {} in this version", executor.dtypes.join(", "));
-        return Err(Error::Unavailable { what: format!("dtype {dtype:?}"), remedy });
-    }
-    Ok(executor)
+    Ok(Chosen { reason: "this backend computes on the CPU".into(), ..without_gpus(device) })
+}
+
+fn without_gpus(device: &Asked) -> Chosen {
+    let reason = match device {
+        Asked::Auto => "auto: the CPU, since this binary has no kernels for GPUs",
+        _ => "as asked for",
+    };
+    Chosen { places: vec![Place::Cpu], reason: reason.into(), warning: None }
+}
+
+/// Whether this binary is made for any.
+fn has_gpus() -> bool {
+    cfg!(any(feature = "cuda", feature = "metal"))
 }
 
 /// An executor that this build was made without.
@@ -113,6 +169,6 @@ fn left_out(name: &str) -> Error {
 }
 
 /// What was asked for, unless it is left to us.
-fn asked(option: &Option<String>) -> Option<&str> {
+pub(crate) fn asked(option: &Option<String>) -> Option<&str> {
     option.as_deref().filter(|&value| value != "auto")
 }

@@ -5,8 +5,11 @@
 //! once, and calls back when the vectors are there. Nothing here knows JavaScript.
 
 mod cache;
+#[cfg(feature = "candle")]
+mod candle;
 mod classifier;
 mod contain;
+mod devices;
 mod embedder;
 mod error;
 mod executor;
@@ -25,6 +28,7 @@ mod multi_vector;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod overflow;
+mod place;
 #[cfg(test)]
 mod probe;
 mod registry;
@@ -40,6 +44,7 @@ mod totals;
 mod vectors;
 mod wanted;
 
+pub use self::devices::{Processor, leave_aside, open_libraries};
 pub use cache::{CacheTool, use_cache};
 pub use classifier::{Classifier, ClassifyRequest};
 pub use contain::contained;

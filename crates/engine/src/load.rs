@@ -17,7 +17,7 @@ use crate::{Error, Spec, executor, judge};
 pub struct LoadOptions {
     /// `"native"`, `"candle"` or `"onnx"`.
     pub backend: Option<String>,
-    /// `"auto"` or `"cpu"`.
+    /// `"auto"`, `"cpu"`, `"cuda"`, `"cuda:N"`, several of these with commas, or `"metal"`.
     pub device: Option<String>,
     /// `"auto"`, `"f32"`, `"bf16"` or `"int8"`, as far as the backend has it.
     pub dtype: Option<String>,
@@ -35,6 +35,8 @@ pub struct LoadOptions {
     pub adapter: Option<String>,
     /// The file of the ONNX Runtime library, for `"onnx"` where `ORT_DYLIB_PATH` names none.
     pub onnx_library: Option<String>,
+    /// Providers of ONNX Runtime by name, for `"onnx"`.
+    pub providers: Vec<String>,
     /// Where a model comes from that is named and not a folder.
     pub hub: hub::Options,
 }
@@ -50,6 +52,8 @@ pub(crate) struct Parts {
     pub(crate) spec: Spec,
     pub(crate) tokenizer: Arc<SharedTokenizer>,
     pub(crate) backend: Box<dyn Backend>,
+    /// Of a GPU that is left aside.
+    pub(crate) warning: Option<String>,
     pub(crate) max_length: usize,
 }
 
@@ -103,12 +107,12 @@ pub(crate) fn load(folder: &Path, options: &LoadOptions, task: Task) -> Result<P
         let tokens = judge::answers(&tokenizer.tokenizer, &spec.source.config)?;
         spec.source.head = HeadSource::Answers { tokens };
     }
-    let backend = executor::open(&spec.source, options)?;
+    let (backend, warning) = executor::open(&spec.source, options)?;
     check_vocabulary(&spec, &tokenizer.tokenizer)?;
     let max_length = max_length(&spec, &tokenizer.tokenizer, backend.positions(), options)?;
     // A limit that leaves no room for text shows here and not at every call.
     tokenizer.tokenizer.encode("", &Limit::new(max_length))?;
-    Ok(Parts { spec, tokenizer, backend, max_length })
+    Ok(Parts { spec, tokenizer, backend, warning, max_length })
 }
 
 /// A tokenizer takes about so many times the bytes of its file.

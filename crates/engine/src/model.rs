@@ -112,6 +112,7 @@ fn describe(model: &Fetched, parts: &Parts, threads: usize) -> Result<Info, Erro
         backend: description.backend,
         device: description.device,
         device_reason: description.device_reason,
+        device_warning: parts.warning.clone(),
         dtype: description.dtype,
         dtype_reason: description.dtype_reason,
         kernel: description.kernel,

@@ -26,7 +26,17 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
     ("addon", &["engine"]),
     (
         "engine",
-        &["hub", "text", "nn", "backend", "backend-native", "backend-candle", "backend-onnx", "kernels"],
+        &[
+            "hub",
+            "text",
+            "nn",
+            "devices",
+            "backend",
+            "backend-native",
+            "backend-candle",
+            "backend-onnx",
+            "kernels",
+        ],
     ),
     ("text", &["backend"]),
     ("backend-native", &["models", "nn", "backend", "kernels"]),
