@@ -94,7 +94,8 @@ async function parity({ Embedder }, device) {
 }
 
 /** `words` words are about as many tokens of the tiny tokenizer. */
-const text = (words, seed) => Array.from({ length: words - 2 }, (_, place) => 'abcdefgh'[(seed + place * 7) % 8]).join(' ')
+const text = (words, seed) =>
+  Array.from({ length: words - 2 }, (_, place) => 'abcdefgh'[(seed + place * 7) % 8]).join(' ')
 
 async function median(rounds, work) {
   const times = []
@@ -128,7 +129,9 @@ async function speed({ Embedder }, device, folder, name, torch) {
 
 /** Another process takes the device's memory but for so many megabytes, until it is told to end. */
 async function hog(megabytes, work) {
-  const child = spawn('python3', [join(here, 'gpu_peer.py'), '--hog', String(megabytes)], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn('python3', [join(here, 'gpu_peer.py'), '--hog', String(megabytes)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
   await new Promise((resolve) => child.stdout.once('data', resolve))
   try {
     await work()
@@ -146,7 +149,10 @@ async function fullMemory({ Embedder }, device, folder, torch) {
     const during = await embedder.embed(texts)
     const least = Math.min(...during.map((vector, index) => cosine(vector, before[index])))
     verdict('full memory: least cosine of what was computed in parts', least, 0.99999, { atLeast: true, digits: 6 })
-    const refused = await Embedder.load(folder, { device, dtype: 'f16' }).then(() => 'loaded', ({ code }) => code)
+    const refused = await Embedder.load(folder, { device, dtype: 'f16' }).then(
+      () => 'loaded',
+      ({ code }) => code,
+    )
     console.log(`full memory: a model more: ${refused}`)
   })
   const after = await embedder.embed(texts[0])
@@ -174,7 +180,9 @@ async function main() {
   const library = await import('@x/embed-native')
   const all = library.devices()
   for (const one of all) console.log(JSON.stringify(one))
-  const usable = all.find(({ device, usable }) => usable && (values.device ? device === values.device : device !== 'cpu'))
+  const usable = all.find(
+    ({ device, usable }) => usable && (values.device ? device === values.device : device !== 'cpu'),
+  )
   if (!usable) {
     console.log('No GPU that a model can run on: nothing was checked. The reasons stand above.')
     process.exitCode = 2

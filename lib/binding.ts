@@ -5,7 +5,7 @@
 import { resolve } from 'node:path'
 
 import manifest from '../package.json' with { type: 'json' }
-import { CANDIDATES, cudaCandidates } from './candidates.js'
+import { CANDIDATES, cudaCandidate } from './candidates.js'
 import { ModelError } from './errors.js'
 import type { Task } from './models-types.js'
 import type { AnyVector } from './types.js'
@@ -214,8 +214,13 @@ function loadInstalled(): Binding {
  * engine behind the other is not begun. All threads of the process come to the same answer.
  */
 function withCuda(base: Binding): Binding {
-  const search = cudaCandidates()
-  if (search === undefined || base.version() !== manifest.version) return base
+  const candidate = cudaCandidate()
+  if (candidate === undefined || typeof base.version !== 'function' || base.version() !== manifest.version) return base
+  const { name, search } = candidate
+  if (search === undefined) {
+    base.leaveCudaAside(`this binary has no kernels for NVIDIA's GPUs: npm install ${name}@${manifest.version}`)
+    return base
+  }
   const errors: unknown[] = []
   const against = base.openCudaLibraries()
   const found = against === null ? (search((error) => errors.push(error)) as Binding | undefined) : undefined

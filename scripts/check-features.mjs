@@ -40,7 +40,8 @@ const ENVIRONMENTS = {
   mkl: async () => ({ MKLROOT: await mklRoot() }),
 }
 
-const nameOf = ({ features, target }) => [features.join(',') || 'none', target && `for ${target}`].filter(Boolean).join(' ')
+const nameOf = ({ features, target }) =>
+  [features.join(',') || 'none', target && `for ${target}`].filter(Boolean).join(' ')
 const wordsOf = ({ features, target }) => [
   'check',
   '--locked',

@@ -90,7 +90,10 @@ async function packPlatform(target, binary, { out, manifest }) {
   await copyFile(join(root, 'LICENSE'), join(stage, 'LICENSE'))
   await copyFile(join(root, 'NOTICE'), join(stage, 'NOTICE'))
   await writeFile(join(stage, 'package.json'), json(platformManifest(target, manifest, repository)))
-  const how = target in EXTRAS ? 'Install it beside that package: `docs/accelerators.md` there.' : 'npm installs it by itself where it fits.'
+  const how =
+    target in EXTRAS
+      ? 'Install it beside that package: `docs/accelerators.md` there.'
+      : 'npm installs it by itself where it fits.'
   const words = `The native binary of \`${manifest.name}\` for ${target}. ${how}\n`
   await writeFile(join(stage, 'README.md'), `# ${packageOf(target)}\n\n${words}`)
   return finish(stage, out)

@@ -273,7 +273,10 @@ test('every target is looked for, and nothing else', async () => {
   const all = Object.keys({ ...TARGETS, ...EXTRAS })
   assert.deepEqual(required.sort(), all.flatMap((target) => [`../${binaryOf(target)}`, packageOf(target)]).sort())
   const machines = [...candidates.matchAll(/^ {2}'([a-z0-9-]+)': /gm)].map(([, name]) => name)
-  assert.deepEqual([...new Set(machines)].sort(), [...new Set(Object.values(TARGETS).map(({ os, cpu }) => `${os}-${cpu}`))].sort())
+  assert.deepEqual(
+    [...new Set(machines)].sort(),
+    [...new Set(Object.values(TARGETS).map(({ os, cpu }) => `${os}-${cpu}`))].sort(),
+  )
 })
 
 test('the release workflow builds every target, where the table says', async () => {
@@ -398,5 +401,8 @@ test('every feature of the addon is in a set that is checked, or said to need mo
   const section = /\n\[features\]\n([\s\S]*?)\n\[/.exec(manifest)[1]
   const features = [...section.matchAll(/^([a-z-]+) = /gm)].map(([, name]) => name).filter((name) => name !== 'default')
   const named = new Set([...SETS, ...SENSELESS].flatMap(({ features }) => features))
-  assert.deepEqual(features.filter((name) => !named.has(name)), [])
+  assert.deepEqual(
+    features.filter((name) => !named.has(name)),
+    [],
+  )
 })

@@ -65,7 +65,9 @@ async function arrangeCuda(unpacked, root) {
     for (const name of readdirSync(join(root, folder))) await chmod(join(root, folder, name), 0o755)
   }
   const libraries = join(root, 'lib')
-  for (const name of readdirSync(libraries).filter((file) => /^lib(cudart|cublas|cublasLt|curand|nvrtc)\.so\./.test(file))) {
+  for (const name of readdirSync(libraries).filter((file) =>
+    /^lib(cudart|cublas|cublasLt|curand|nvrtc)\.so\./.test(file),
+  )) {
     await symlink(name, join(libraries, unversioned(name)))
   }
   await symlink('lib', join(root, 'lib64'))

@@ -10,6 +10,8 @@ mod candle;
 mod device;
 mod elementwise;
 mod fault;
+#[cfg(feature = "flash-attn")]
+mod flash;
 mod groups;
 mod layer;
 mod padded;

@@ -50,6 +50,10 @@ pub(crate) fn attend(
     let key_heads = heads..heads + kv_heads;
     let keys = placed(projected, attention, key_heads, (norms.map(|(_, key)| key), batch, shared))?;
     let values = columns(projected, heads + kv_heads..heads + 2 * kv_heads, attention.head_dim)?;
+    #[cfg(feature = "flash-attn")]
+    if crate::flash::fits(queries.dtype(), attention, batch) {
+        return crate::flash::attend([&queries, &keys, &values], attention, batch);
+    }
     let Shared { layout, terms, .. } = shared;
     let layout = match layout {
         Some(layout) => layout,

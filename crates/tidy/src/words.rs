@@ -32,8 +32,14 @@ const UNSAFE: &[&str] = &[
 ];
 
 /// Who owns GPUs, and the manifests that forward their features.
-const GPUS: &[&str] =
-    &["crates/backend-candle/", "crates/devices/", "crates/engine/Cargo.toml", "Cargo.toml", "src/lib.rs"];
+const GPUS: &[&str] = &[
+    "crates/backend-candle/",
+    "crates/devices/",
+    "crates/backend-onnx/Cargo.toml",
+    "crates/engine/Cargo.toml",
+    "Cargo.toml",
+    "src/lib.rs",
+];
 
 /// The list.
 pub const WORDS: &[Word] = &[
