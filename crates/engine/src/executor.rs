@@ -82,14 +82,23 @@ pub(crate) fn check(options: &LoadOptions) -> Result<(), Error> {
     chosen(options).map(|_| ())
 }
 
-/// Loads a model into the executor that the options choose; with a warning for people, if there is one.
-pub(crate) fn open(
-    source: &Source,
-    options: &LoadOptions,
-) -> Result<(Box<dyn Backend>, Option<String>), Error> {
+/// A model in its executor, and what the choice of the processor has to say.
+pub(crate) struct Opened {
+    pub(crate) backend: Box<dyn Backend>,
+    /// Why this one.
+    pub(crate) reason: String,
+    /// Of a GPU that is left aside.
+    pub(crate) warning: Option<String>,
+}
+
+/// Loads a model into the executor that the options choose.
+pub(crate) fn open(source: &Source, options: &LoadOptions) -> Result<Opened, Error> {
     let (executor, chosen) = chosen(options)?;
-    let warning = chosen.warning.clone();
-    Ok(((executor.open)(source, options, chosen)?, warning))
+    let (own, warning) = (chosen.reason.clone(), chosen.warning.clone());
+    let backend = (executor.open)(source, options, chosen)?;
+    // ONNX Runtime chooses among processors of its own.
+    let reason = if executor.name == "onnx" { backend.description().device_reason } else { own };
+    Ok(Opened { backend, reason, warning })
 }
 
 /// About what a model will hold in the executor that the options choose.

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use text::{Limit, Reading, Tokenizer};
 use twox_hash::XxHash3_64;
 
+use crate::executor::Opened;
 use crate::spec::Purpose;
 use crate::{Error, Spec, executor, judge};
 
@@ -52,6 +53,8 @@ pub(crate) struct Parts {
     pub(crate) spec: Spec,
     pub(crate) tokenizer: Arc<SharedTokenizer>,
     pub(crate) backend: Box<dyn Backend>,
+    /// Why on this processor.
+    pub(crate) reason: String,
     /// Of a GPU that is left aside.
     pub(crate) warning: Option<String>,
     pub(crate) max_length: usize,
@@ -107,12 +110,12 @@ pub(crate) fn load(folder: &Path, options: &LoadOptions, task: Task) -> Result<P
         let tokens = judge::answers(&tokenizer.tokenizer, &spec.source.config)?;
         spec.source.head = HeadSource::Answers { tokens };
     }
-    let (backend, warning) = executor::open(&spec.source, options)?;
+    let Opened { backend, reason, warning } = executor::open(&spec.source, options)?;
     check_vocabulary(&spec, &tokenizer.tokenizer)?;
     let max_length = max_length(&spec, &tokenizer.tokenizer, backend.positions(), options)?;
     // A limit that leaves no room for text shows here and not at every call.
     tokenizer.tokenizer.encode("", &Limit::new(max_length))?;
-    Ok(Parts { spec, tokenizer, backend, warning, max_length })
+    Ok(Parts { spec, tokenizer, backend, reason, warning, max_length })
 }
 
 /// A tokenizer takes about so many times the bytes of its file.

@@ -111,7 +111,7 @@ fn describe(model: &Fetched, parts: &Parts, threads: usize) -> Result<Info, Erro
         normalizes: spec.normalizes,
         backend: description.backend,
         device: description.device,
-        device_reason: description.device_reason,
+        device_reason: parts.reason.clone(),
         device_warning: parts.warning.clone(),
         dtype: description.dtype,
         dtype_reason: description.dtype_reason,
