@@ -20,7 +20,7 @@ import { platformManifest, publishedManifest } from './pack.mjs'
 import { describe, missing } from './prerequisites.mjs'
 import { StepFailed, root, run } from './steps.mjs'
 import { EXTRAS, TARGETS, binaryOf, packageOf } from './targets.mjs'
-import { CUDA, MKL, unversioned } from './wheels.mjs'
+import { CUDA, MKL, functions, unversioned } from './wheels.mjs'
 
 const complete = {
   node: 'v20.20.2',
@@ -327,6 +327,7 @@ test('a triple says how it is built', () => {
     join('aarch64-pc-windows-msvc', 'ship', 'embed_native.dll'),
   )
   assert.equal(plan('aarch64-apple-darwin', 'release').words[0], 'build')
+  assert.deepEqual(plan('aarch64-apple-darwin', 'release').words.slice(-2), ['--features', 'metal'])
   assert.throws(() => plan('riscv64gc-unknown-linux-gnu', 'ship'), StepFailed)
 })
 
@@ -385,6 +386,9 @@ test('the compiler is found, and compiles for 8.0 unless it is told otherwise', 
   assert.ok(env.PATH.startsWith(join('a', 'cuda', 'bin')) && env.PATH.endsWith('b'))
   assert.equal(cudaEnvironment('a', { CUDA_COMPUTE_CAP: '75' }).CUDA_COMPUTE_CAP, '75')
   assert.equal(unversioned('libcublas.so.13'), 'libcublas.so')
+  const header =
+    '#define cuMemAlloc cuMemAlloc_v2\n#define CU_X 1\nCUresult CUDAAPI cuInit(unsigned f);\nCUresult cuMemAlloc(int *p);'
+  assert.deepEqual(functions(header), ['cuInit', 'cuMemAlloc', 'cuMemAlloc_v2'])
   for (const pinned of [...CUDA.packages, ...MKL.packages]) assert.match(pinned, /^[a-z-]+==\d[\d.]+$/)
 })
 

@@ -3,7 +3,7 @@
  * have neither; what is installed is used where it is named. Versions are pinned, so that a build means the same tomorrow.
  */
 import { existsSync, readdirSync, renameSync } from 'node:fs'
-import { chmod, link, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, link, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import { cacheFolder } from './cache.mjs'
@@ -71,13 +71,32 @@ async function arrangeCuda(unpacked, root) {
     await symlink(name, join(libraries, unversioned(name)))
   }
   await symlink('lib', join(root, 'lib64'))
-  // An empty library of the driver's name: enough to link. It stands where a toolkit has its own.
-  const stubs = join(libraries, 'stubs')
+  await driverStub(root, join(libraries, 'stubs'))
+}
+
+/**
+ * A library of the driver's name with its functions, which do nothing: what a binary is linked against, where a toolkit has its
+ * own. An empty one would not do: the linker forgets libraries that it takes no function from.
+ */
+async function driverStub(root, stubs) {
   await mkdir(stubs)
-  const empty = join(stubs, 'empty.c')
-  await writeFile(empty, '')
-  const words = ['-shared', '-Wl,-soname,libcuda.so.1', '-o', join(stubs, 'libcuda.so'), empty]
-  await run(process.env.CC ?? 'cc', words)
+  const header = join(root, 'include', 'cuda.h')
+  const compiler = process.env.CC ?? 'cc'
+  const names = functions(
+    (await readFile(header, 'utf8')) + (await run(compiler, ['-E', '-I', join(root, 'include'), header])),
+  )
+  const source = join(stubs, 'stub.c')
+  await writeFile(source, names.map((name) => `void ${name}(void) {}\n`).join(''))
+  await run(compiler, ['-shared', '-fPIC', '-w', '-Wl,-soname,libcuda.so.1', '-o', join(stubs, 'libcuda.so'), source])
+}
+
+/** The functions that cuda.h declares, also under the names that macros give them: `cuMemAlloc_v2`. */
+export function functions(header) {
+  const declared = [...header.matchAll(/\bCUresult\s+(?:CUDAAPI\s+|__\w+\s+)*(cu[A-Z]\w*)\s*\(/g)].map(
+    ([, name]) => name,
+  )
+  const renamed = [...header.matchAll(/^#\s*define\s+cu[A-Z]\w*\s+(cu[A-Z]\w*)\s*$/gm)].map(([, name]) => name)
+  return [...new Set([...declared, ...renamed])].sort()
 }
 
 /** `libcublas.so.13` → `libcublas.so`. */

@@ -15,6 +15,9 @@ const BATCH_TOKENS: usize = 512;
 /// The same on a GPU, where a launch costs as much as some thousand tokens of a small model.
 const GPU_BATCH_TOKENS: usize = 16_384;
 
+/// A GPU takes the tokens of a small model from several threads.
+const READERS: usize = 3;
+
 /// What a load decides.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -68,6 +71,9 @@ impl Candle {
             let opened = CandleDevice::open(place, settings.format);
             let device = opened.map_err(|error| LoadError::Device { device: name(place), error })?;
             check_free(&device, settings.bytes).map_err(LoadError::Memory)?;
+            // One thread a device, also while weights are brought there.
+            let processor = device.processor.clone();
+            let _turn = processor.turn.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(Loaded::open(source, device, &models::architectures())?)
         };
         let places = if settings.places.is_empty() { &[Place::Cpu][..] } else { &settings.places };
@@ -169,6 +175,10 @@ impl Backend for Candle {
 
     fn concurrency(&self) -> usize {
         if self.is_on_cpu() { usize::MAX } else { self.replicas.len() }
+    }
+
+    fn readers(&self) -> usize {
+        if self.is_on_cpu() { 0 } else { READERS * self.replicas.len() }
     }
 
     fn weights_hash(&self) -> u64 {

@@ -7,19 +7,15 @@ use std::sync::OnceLock;
 use crate::{NoLibraries, driver, library};
 
 /// What the CUDA binary is linked against, beside the driver, in the order in which they need one another; and the
-/// package of PyPI that has it.
-const NEEDED: [(&str, &str); 5] = [
-    ("libcudart.so.13", "nvidia-cuda-runtime"),
+/// package of PyPI that has it. (candle names CUDA's runtime and compiler, too; the linker finds no use for them.)
+const NEEDED: [(&str, &str); 3] = [
     ("libcublasLt.so.13", "nvidia-cublas"),
     ("libcublas.so.13", "nvidia-cublas"),
-    ("libnvrtc.so.13", "nvidia-cuda-nvrtc"),
     ("libcurand.so.10", "nvidia-curand"),
 ];
-const NEEDED_ON_WINDOWS: [(&str, &str); 5] = [
-    ("cudart64_13.dll", "nvidia-cuda-runtime"),
+const NEEDED_ON_WINDOWS: [(&str, &str); 3] = [
     ("cublasLt64_13.dll", "nvidia-cublas"),
     ("cublas64_13.dll", "nvidia-cublas"),
-    ("nvrtc64_130_0.dll", "nvidia-cuda-nvrtc"),
     ("curand64_10.dll", "nvidia-curand"),
 ];
 

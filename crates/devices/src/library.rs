@@ -44,7 +44,10 @@ pub(crate) fn open(file: &OsStr) -> Result<(), String> {
 
 fn load(file: &OsStr) -> Result<Library, String> {
     // SAFETY: the file is a library of the system's or one that the owner of the process names (module comment).
-    unsafe { Library::new(file) }.map_err(|error| error.to_string())
+    unsafe { Library::new(file) }.map_err(|error| {
+        // The system's own words, which `libloading` keeps one level down.
+        std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
+    })
 }
 
 impl Functions {

@@ -79,7 +79,8 @@ fn what_is_no_library_is_a_reason() {
     fs::write(&text, "this is a text").unwrap();
     for file in [OsStr::new("libno-such-driver.so.1"), text.as_os_str()] {
         let NoDriver::Library { library, reason } = driver_of(file).unwrap_err() else { panic!("{file:?}") };
-        assert!(library.contains(file.to_str().unwrap()) && !reason.is_empty());
+        let named = file.to_str().unwrap();
+        assert!(library.contains(named) && reason.contains(named), "{library}: {reason}");
     }
 }
 
@@ -101,8 +102,7 @@ fn libraries_are_opened_where_their_folder_is_named() {
         folder
     });
     let any = fake("any", &[]);
-    let names =
-        ["libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libnvrtc.so.13", "libcurand.so.10"];
+    let names = ["libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10"];
     for name in names {
         fs::copy(&any, folder.join(name)).unwrap();
     }
