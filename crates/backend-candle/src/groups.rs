@@ -19,7 +19,9 @@ const SMALL: usize = 512;
 pub(crate) struct Group {
     /// Tokens of a row.
     pub(crate) length: usize,
-    /// Where the tokens of each text lie in the batch.
+    /// The place of each text in the batch.
+    pub(crate) places: Vec<usize>,
+    /// Where its tokens lie there.
     pub(crate) texts: Vec<Range<usize>>,
     /// Tokens of each text that are seen.
     pub(crate) seen: Vec<usize>,
@@ -28,18 +30,20 @@ pub(crate) struct Group {
 impl Group {
     /// Cuts a batch into groups of texts of like length.
     pub(crate) fn cut(batch: &Batch) -> Vec<Self> {
-        let mut texts: Vec<_> = batch.texts().zip(batch.seen().iter().copied()).collect();
-        texts.sort_by_key(|(text, _)| Reverse(text.len()));
+        let mut texts: Vec<_> = batch.texts().zip(batch.seen().iter().copied()).enumerate().collect();
+        texts.sort_by_key(|(_, (text, _))| Reverse(text.len()));
         let mut groups: Vec<Self> = Vec::new();
         let mut tokens = 0;
-        for (text, seen) in texts {
+        for (place, (text, seen)) in texts {
             if !groups.last().is_some_and(|group| group.takes(tokens + text.len())) {
                 let length = text.len().next_multiple_of(STEP);
-                groups.push(Self { length, texts: Vec::new(), seen: Vec::new() });
+                let (places, texts, seen) = Default::default();
+                groups.push(Self { length, places, texts, seen });
                 tokens = 0;
             }
             tokens += text.len();
             if let Some(group) = groups.last_mut() {
+                group.places.push(place);
                 group.texts.push(text);
                 group.seen.push(seen);
             }
@@ -74,6 +78,7 @@ impl Group {
 
 /// A group, ready on a device.
 pub(crate) struct Padded {
+    pub(crate) group: Group,
     pub(crate) rows: usize,
     pub(crate) length: usize,
     /// `[rows · length]` places in the batch.
@@ -87,6 +92,8 @@ pub(crate) struct Layout {
     pub(crate) groups: Vec<Padded>,
     /// `[tokens]`: where each token of the batch stands among the rows of all groups, one below the other.
     pub(crate) back: Tensor,
+    /// `[texts]`: where each text does.
+    pub(crate) texts_back: Tensor,
 }
 
 impl Layout {
@@ -100,18 +107,18 @@ impl Layout {
                 row += group.length;
             }
         }
-        let padded = |group: &Group| {
+        let mut texts_back = vec![0_u32; batch.len()];
+        let places = cut.iter().flat_map(|group| &group.places);
+        places.enumerate().for_each(|(at, &place)| texts_back[place] = at as u32);
+        let padded = |group: Group| {
             let tokens: Vec<u32> = group.tokens().collect();
-            let count = tokens.len();
-            Ok(Padded {
-                rows: group.texts.len(),
-                length: group.length,
-                tokens: Tensor::from_vec(tokens, count, device)?,
-                unseen: group.unseen(device)?,
-            })
+            let (rows, length) = (group.texts.len(), group.length);
+            let tokens = Tensor::from_vec(tokens, rows * length, device)?;
+            Ok(Padded { rows, length, tokens, unseen: group.unseen(device)?, group })
         };
-        let groups = cut.iter().map(padded).collect::<Result<_>>()?;
-        Ok(Self { groups, back: Tensor::from_vec(back, batch.tokens(), device)? })
+        let groups = cut.into_iter().map(padded).collect::<Result<_>>()?;
+        let back = Tensor::from_vec(back, batch.tokens(), device)?;
+        Ok(Self { groups, back, texts_back: Tensor::from_vec(texts_back, batch.len(), device)? })
     }
 }
 

@@ -18,7 +18,7 @@ fn in_f32(x: &Tensor, weight: &Tensor, norm: &Norm<CandleDevice>) -> Result<Tens
     match norm.kind {
         // candle takes the variance as E[x²] - E[x]²; with the mean gone before, nothing cancels.
         NormKind::Layer => {
-            let bias = norm.bias().map_or_else(|| weight.zeros_like(), |bias| as_f32(bias))?;
+            let bias = norm.bias().map_or_else(|| weight.zeros_like(), as_f32)?;
             layer_norm(&centred(x)?, weight, &bias, norm.epsilon)
         }
         NormKind::Rms { offset } => rms_norm(x, &weight.affine(1.0, offset.into())?, norm.epsilon),

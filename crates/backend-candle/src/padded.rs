@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
-use backend::Batch;
-use candle_core::{Result, Tensor};
+use backend::{Batch, Pooling};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use candle_nn::rotary_emb::{rope, rope_i};
 use nn::{Attention, Mask, Norm, NormSpan, Rope, RopeStyle};
@@ -15,6 +16,7 @@ use crate::attention::{seen, terms};
 use crate::elementwise::as_f32;
 use crate::groups::{Layout, Padded};
 use crate::layer::normalise;
+use crate::pooling::{counted_tokens, weigh};
 
 /// Scores of one block over all texts and heads, 256 MB in f32; as many bytes go to their softmax.
 const BLOCK_SCORES: usize = 1 << 26;
@@ -22,11 +24,46 @@ const BLOCK_SCORES: usize = 1 << 26;
 /// What the layers of one pass share.
 #[derive(Default)]
 pub(crate) struct Shared {
-    layout: Option<Layout>,
+    layout: Option<Arc<Layout>>,
     /// Cosines and sines of every token, `[tokens, dim/2]`, by rotation.
     angles: HashMap<usize, (Tensor, Tensor)>,
-    /// What masks and biases add to the scores of a block.
-    terms: HashMap<(Mask, usize, Range<usize>, Range<usize>), Option<Tensor>>,
+    terms: Terms,
+}
+
+/// What masks and biases add to the scores of blocks of queries and keys.
+type Terms = HashMap<(Mask, usize, Range<usize>, Range<usize>), Option<Tensor>>;
+
+impl Shared {
+    fn layout(&mut self, batch: &Batch, device: &Device) -> Result<Arc<Layout>> {
+        match &self.layout {
+            Some(layout) => Ok(layout.clone()),
+            None => Ok(self.layout.insert(Layout::of(batch, device)?.into()).clone()),
+        }
+    }
+}
+
+/// As [`crate::pooling::pool`], of poolings that weigh tokens: one multiply a group.
+pub(crate) fn pool(x: &Tensor, pooling: &Pooling, batch: &Batch, shared: &mut Shared) -> Result<Tensor> {
+    let layout = shared.layout(batch, x.device())?;
+    let (columns, modes) = (x.dim(1)?, pooling.modes.len());
+    let x32 = as_f32(x)?;
+    let pooled = layout.groups.iter().map(|padded| {
+        let Padded { rows, length, .. } = *padded;
+        let mut weights = vec![0.0; rows * modes * length];
+        for (row, (text, &place)) in padded.group.texts.iter().zip(&padded.group.places).enumerate() {
+            let counted = counted_tokens(text.clone(), batch.prompt_tokens()[place], pooling);
+            let (skipped, count) = (counted.start - text.start, counted.len());
+            for (number, &mode) in pooling.modes.iter().enumerate() {
+                let out = &mut weights[(row * modes + number) * length + skipped..][..count];
+                weigh(mode, skipped, out);
+            }
+        }
+        let weights = Tensor::from_vec(weights, (rows, modes, length), x.device())?;
+        let tokens = x32.index_select(&padded.tokens, 0)?.reshape((rows, length, columns))?;
+        weights.matmul(&tokens)?.reshape((rows, modes * columns))
+    });
+    let pooled = Tensor::cat(&pooled.collect::<Result<Vec<_>>>()?, 0)?;
+    pooled.index_select(&layout.texts_back, 0)?.to_dtype(x.dtype())
 }
 
 /// Whether this attention can be padded: relative positions that meet contents are gathered text by text, and a query
@@ -54,11 +91,8 @@ pub(crate) fn attend(
     if crate::flash::fits(queries.dtype(), attention, batch) {
         return crate::flash::attend([&queries, &keys, &values], attention, batch);
     }
-    let Shared { layout, terms, .. } = shared;
-    let layout = match layout {
-        Some(layout) => layout,
-        None => layout.insert(Layout::of(batch, projected.device())?),
-    };
+    let layout = shared.layout(batch, projected.device())?;
+    let terms = &mut shared.terms;
     let attended = layout.groups.iter().map(|group| {
         let split = |x: &Tensor, heads| split(&x.index_select(&group.tokens, 0)?, group, heads);
         let parts = [split(&queries, heads)?, split(&keys, kv_heads)?, split(&values, kv_heads)?];
@@ -74,8 +108,6 @@ struct Parts<'a> {
     group: &'a Padded,
     parts: [Tensor; 3],
 }
-
-type Terms = HashMap<(Mask, usize, Range<usize>, Range<usize>), Option<Tensor>>;
 
 impl Parts<'_> {
     /// `[rows · length, heads · head_dim]`.
@@ -119,7 +151,7 @@ impl Parts<'_> {
         (queries, keys): (&Range<usize>, &Range<usize>),
         made: &mut Terms,
     ) -> Result<Option<Tensor>> {
-        let bias = self.attention.bias.as_ref().map_or(0, |bias| std::sync::Arc::as_ptr(bias).addr());
+        let bias = self.attention.bias.as_ref().map_or(0, |bias| Arc::as_ptr(bias).addr());
         let key = (self.attention.mask, bias, queries.clone(), keys.clone());
         if let Some(known) = made.get(&key) {
             return Ok(known.clone());
@@ -167,11 +199,11 @@ fn split(x: &Tensor, group: &Padded, heads: usize) -> Result<Tensor> {
 fn rotate(
     x: &Tensor,
     (heads, head_dim): (usize, usize),
-    positions: &std::sync::Arc<Rope>,
+    positions: &Arc<Rope>,
     (batch, shared): (&Batch, &mut Shared),
 ) -> Result<Tensor> {
     let (tokens, dim) = (x.dim(0)?, positions.dim);
-    let key = std::sync::Arc::as_ptr(positions).addr();
+    let key = Arc::as_ptr(positions).addr();
     let (cos, sin) = match shared.angles.get(&key) {
         Some(known) => known.clone(),
         None => {

@@ -9,7 +9,7 @@ use crate::elementwise::add;
 use crate::fault::{check_room, failed};
 use crate::layer::{gate, neighbours, normalise, project};
 use crate::padded::{self, Shared};
-use crate::pooling::pool;
+use crate::pooling::{pool, weighs};
 use crate::{CandleDevice, thread};
 
 /// One pass over one ragged batch.
@@ -96,7 +96,11 @@ impl Pass<CandleDevice> for CandlePass<'_> {
     }
 
     fn pool(&mut self, x: &Tensor, pooling: &Pooling) -> Result<Tensor, Error> {
-        pool(x, pooling, self.batch).map_err(failed)
+        let pooled = match self.device.pads() && weighs(pooling) {
+            true => padded::pool(x, pooling, self.batch, &mut self.shared),
+            false => pool(x, pooling, self.batch),
+        };
+        pooled.map_err(failed)
     }
 
     fn read(&mut self, x: &Tensor, out: &mut [f32]) -> Result<(), Error> {

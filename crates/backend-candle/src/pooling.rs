@@ -43,8 +43,30 @@ fn pool_text(x: &Tensor, skipped: usize, mode: PoolingMode) -> Result<Tensor> {
     }
 }
 
+/// Whether every mode weighs tokens, as all but the largest do.
+pub(crate) fn weighs(pooling: &Pooling) -> bool {
+    pooling.modes.iter().all(|mode| *mode != PoolingMode::Max)
+}
+
+/// The weights of counted tokens, behind `skipped` others of their text.
+pub(crate) fn weigh(mode: PoolingMode, skipped: usize, weights: &mut [f32]) {
+    let tokens = weights.len();
+    match mode {
+        PoolingMode::Cls => weights[..1].fill(1.0),
+        PoolingMode::LastToken => weights[tokens - 1..].fill(1.0),
+        PoolingMode::Mean => weights.fill((1.0 / tokens as f64) as f32),
+        PoolingMode::MeanSqrtLen => weights.fill((1.0 / (tokens as f64).sqrt()) as f32),
+        PoolingMode::WeightedMean => {
+            let total: f64 = (1..=tokens).map(|place| (skipped + place) as f64).sum();
+            let weight = |place: usize| ((skipped + place + 1) as f64 / total) as f32;
+            weights.iter_mut().enumerate().for_each(|(place, out)| *out = weight(place));
+        }
+        PoolingMode::Max => {}
+    }
+}
+
 /// The tokens that pooling counts; a text that is nothing but its prompt keeps its last token.
-fn counted_tokens(text: Range<usize>, prompt_tokens: usize, pooling: &Pooling) -> Range<usize> {
+pub(crate) fn counted_tokens(text: Range<usize>, prompt_tokens: usize, pooling: &Pooling) -> Range<usize> {
     if pooling.include_prompt {
         return text;
     }

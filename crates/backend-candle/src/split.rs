@@ -4,12 +4,15 @@ use backend::{Batch, Error};
 
 /// Computes `[batch.len(), dims]`, or one row a token, into `out`. `run` computes a batch or says that memory is full
 /// ([`Error::DeviceMemory`]); `rows` counts the rows of a batch.
-pub(crate) fn in_halves(
+pub(crate) fn in_halves<Run>(
     batch: &Batch,
     out: &mut [f32],
     rows: impl Fn(&Batch) -> usize + Copy,
-    run: &mut dyn FnMut(&Batch, &mut [f32]) -> Result<(), Error>,
-) -> Result<(), Error> {
+    run: &mut Run,
+) -> Result<(), Error>
+where
+    Run: FnMut(&Batch, &mut [f32]) -> Result<(), Error>,
+{
     let texts = batch.len();
     match run(batch, out) {
         Err(Error::DeviceMemory { .. }) if texts > 1 => {

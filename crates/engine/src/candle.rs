@@ -83,7 +83,7 @@ fn fault(error: LoadError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use ::devices::Capability;
+    use devices::Capability;
 
     use super::*;
 

@@ -108,23 +108,37 @@ pub(crate) fn bytes(source: &Source, options: &LoadOptions) -> Result<u64, Error
 }
 
 fn chosen(options: &LoadOptions) -> Result<(&'static Executor, Chosen), Error> {
+    decide(options, has_gpus().then_some(Inventory::this as fn() -> _))
+}
+
+/// The driver is asked only where the answer matters: for a GPU that is named, and for `auto` in a binary made for them.
+fn decide(
+    options: &LoadOptions,
+    made_for_gpus: Option<fn() -> Inventory>,
+) -> Result<(&'static Executor, Chosen), Error> {
     let device = Asked::parse(options.device.as_deref().unwrap_or("auto"))?;
     let named = asked(&options.backend).map(named).transpose()?;
     if !options.providers.is_empty() && named.is_none_or(|executor| executor.name != "onnx") {
         let message = "providers are those of ONNX Runtime: pass them with backend \"onnx\"".into();
         return Err(Error::Options { message });
     }
-    let chosen = match named {
-        Some(executor) if !executor.on_gpus => on_cpu(executor, &device)?,
-        // Nobody asks the driver where the answer changes nothing.
-        _ if device == Asked::Cpu || (device == Asked::Auto && !has_gpus()) => without_gpus(&device),
-        _ => Inventory::this().choose(&device)?,
+    let dtype = asked(&options.dtype);
+    let chosen = match (named, &device) {
+        (Some(executor), _) if !executor.on_gpus => on_cpu(executor, &device)?,
+        (_, Asked::Cpu) => without_gpus("as asked for"),
+        (_, Asked::Auto) if dtype.is_some_and(|dtype| !GPU_DTYPES.contains(&dtype)) => {
+            without_gpus("auto: the CPU, since GPUs do not compute in this dtype")
+        }
+        (_, Asked::Auto) if made_for_gpus.is_none() => {
+            without_gpus("auto: the CPU, since this binary has no kernels for GPUs")
+        }
+        _ => made_for_gpus.unwrap_or(Inventory::this)().choose(&device)?,
     };
     let at_gpu = chosen.places.iter().any(|place| *place != Place::Cpu);
     let executor = named.or_else(|| EXECUTORS.iter().find(|executor| !at_gpu || executor.on_gpus));
     let executor = executor.unwrap_or(&EXECUTORS[0]);
     let dtypes = if at_gpu { GPU_DTYPES } else { executor.dtypes };
-    if let Some(dtype) = asked(&options.dtype).filter(|dtype| !dtypes.contains(dtype)) {
+    if let Some(dtype) = dtype.filter(|dtype| !dtypes.contains(dtype)) {
         let place = if at_gpu { " on GPUs" } else { "" };
         let remedy =
             format!("backend {:?} computes in {}{place} in this version", executor.name, dtypes.join(", "));
@@ -152,14 +166,10 @@ fn on_cpu(executor: &Executor, device: &Asked) -> Result<Chosen, Error> {
         }
         return Err(Error::Device { device: device.to_string(), reason });
     }
-    Ok(Chosen { reason: "this backend computes on the CPU".into(), ..without_gpus(device) })
+    Ok(without_gpus("this backend computes on the CPU"))
 }
 
-fn without_gpus(device: &Asked) -> Chosen {
-    let reason = match device {
-        Asked::Auto => "auto: the CPU, since this binary has no kernels for GPUs",
-        _ => "as asked for",
-    };
+fn without_gpus(reason: &str) -> Chosen {
     Chosen { places: vec![Place::Cpu], reason: reason.into(), warning: None }
 }
 
@@ -180,4 +190,78 @@ fn left_out(name: &str) -> Error {
 /// What was asked for, unless it is left to us.
 pub(crate) fn asked(option: &Option<String>) -> Option<&str> {
     option.as_deref().filter(|&value| value != "auto")
+}
+
+#[cfg(test)]
+mod tests {
+    use devices::{Capability, Compiled, Driver, Gpu};
+
+    use super::*;
+
+    /// One GPU that works.
+    fn h100() -> Inventory {
+        let capability = Capability::new(9, 0);
+        let gpu = Gpu { index: 0, name: "H100".into(), memory: 80 << 30, capability, uuid: None, bus: None };
+        let compiled = Compiled { ptx: vec![Capability::new(8, 0)], ..Compiled::default() };
+        let driver = Ok(Driver { version: (13, 0), gpus: vec![gpu] });
+        Inventory::of(&driver, &compiled, None, Some("Metal is part of macOS".into()))
+    }
+
+    fn nobody() -> Inventory {
+        panic!("the driver was asked")
+    }
+
+    fn decided(
+        [backend, device, dtype]: [&str; 3],
+        gpus: Option<fn() -> Inventory>,
+    ) -> Result<String, Error> {
+        let option = |text: &str| (!text.is_empty()).then(|| text.to_string());
+        let options = LoadOptions {
+            backend: option(backend),
+            device: option(device),
+            dtype: option(dtype),
+            ..LoadOptions::default()
+        };
+        decide(&options, gpus).map(|(executor, chosen)| format!("{} {:?}", executor.name, chosen.places[0]))
+    }
+
+    #[test]
+    fn executor_and_processor_are_chosen_together() {
+        let gpu = "candle Nvidia(0, Capability { major: 9, minor: 0 })";
+        for (options, expected) in [
+            (["", "", ""], gpu),
+            (["", "auto", "bf16"], gpu),
+            (["", "cuda", ""], gpu),
+            (["candle", "auto", "f16"], gpu),
+            (["candle", "cuda:0", "f32"], gpu),
+            (["candle", "cpu", ""], "candle Cpu"),
+        ] {
+            assert_eq!(decided(options, Some(h100)).unwrap(), expected, "{options:?}");
+        }
+        for (options, expected) in [
+            (["", "cpu", ""], "native Cpu"),
+            (["", "auto", "int8"], "native Cpu"),
+            (["native", "auto", ""], "native Cpu"),
+            (["onnx", "", "int8"], "onnx Cpu"),
+        ] {
+            assert_eq!(decided(options, Some(nobody)).unwrap(), expected, "{options:?}");
+        }
+        assert_eq!(decided(["", "", ""], None).unwrap(), "native Cpu");
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        for (options, code) in [
+            (["native", "cuda", ""], "ERR_DEVICE"),
+            (["onnx", "cuda:0", ""], "ERR_DEVICE"),
+            (["", "cuda:9", ""], "ERR_DEVICE"),
+            (["", "metal", ""], "ERR_DEVICE"),
+            (["", "cuda", "int8"], "ERR_UNSUPPORTED"),
+            (["candle", "cpu", "bf16"], "ERR_UNSUPPORTED"),
+            (["rocm", "", ""], "ERR_UNSUPPORTED"),
+            (["", "gpu", ""], "ERR_INVALID_ARGUMENT"),
+        ] {
+            assert_eq!(decided(options, Some(h100)).unwrap_err().code(), code, "{options:?}");
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! On which processor a model runs: what was asked for, what is there, and why.
 
-use ::devices::{Capability, Compiled, Driver, NoDriver, Verdict, accepts};
+use devices::{Capability, Compiled, Driver, Gpu, NoDriver, Verdict, accepts};
 
-use crate::{Error, devices as own};
+use crate::{Error, processors};
 
 /// A processor that can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) struct Chosen {
 #[derive(Debug, Clone)]
 pub(crate) struct Inventory {
     /// Each of NVIDIA's with what is against it; or why there is none.
-    pub(crate) nvidia: Result<Vec<(::devices::Gpu, Option<String>)>, String>,
+    pub(crate) nvidia: Result<Vec<(Gpu, Option<String>)>, String>,
     /// What is against Apple's GPU.
     pub(crate) apple: Option<String>,
     /// Whether this binary has kernels for any.
@@ -94,7 +94,7 @@ impl std::fmt::Display for Asked {
 impl Inventory {
     /// Of this process.
     pub(crate) fn this() -> Self {
-        Self::of(::devices::driver(), &Compiled::this(), own::left_aside(), own::against_apple())
+        Self::of(devices::driver(), &Compiled::this(), processors::left_aside(), processors::against_apple())
     }
 
     /// `left_aside` says why the binary with kernels for NVIDIA's GPUs is not this one.
@@ -205,12 +205,7 @@ impl Inventory {
 }
 
 /// What is against a GPU.
-fn against(
-    gpu: &::devices::Gpu,
-    driver: &Driver,
-    compiled: &Compiled,
-    left_aside: Option<&str>,
-) -> Option<String> {
+fn against(gpu: &Gpu, driver: &Driver, compiled: &Compiled, left_aside: Option<&str>) -> Option<String> {
     if *compiled == Compiled::default() {
         return Some(left_aside.unwrap_or("this binary has no kernels for NVIDIA's GPUs").into());
     }
@@ -234,8 +229,6 @@ fn against(
 
 #[cfg(test)]
 mod tests {
-    use ::devices::Gpu;
-
     use super::*;
 
     fn gpu(index: usize, name: &str, number: u32) -> Gpu {

@@ -76,7 +76,7 @@ pub(crate) fn left_aside() -> Option<String> {
 
 /// Opens NVIDIA's driver and CUDA's libraries for the binary that is linked against them; None if it may be loaded.
 pub fn open_libraries() -> Option<String> {
-    ::devices::libraries().as_ref().err().map(ToString::to_string)
+    devices::libraries().as_ref().err().map(ToString::to_string)
 }
 
 /// What is against Apple's GPU.
