@@ -60,7 +60,7 @@ fn format(source: &Source, options: &LoadOptions, chosen: &Chosen) -> Result<(Fo
             _ => Ok((Format::F32, "as asked for".into())),
         };
     }
-    if places().all(|place| *place == Place::Cpu) {
+    if !chosen.on_gpu() {
         return Ok((Format::F32, "on the CPU this backend computes in f32".into()));
     }
     let slow_f16 = places().any(|place| matches!(place, Place::Nvidia(_, of) if !of.has_f16()));

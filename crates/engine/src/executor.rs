@@ -94,6 +94,29 @@ pub(crate) struct Opened {
 /// Loads a model into the executor that the options choose.
 pub(crate) fn open(source: &Source, options: &LoadOptions) -> Result<Opened, Error> {
     let (executor, chosen) = chosen(options)?;
+    let on_gpu = chosen.on_gpu();
+    let is_auto = options.device.as_deref().is_none_or(|device| device == "auto");
+    match open_at(executor, source, options, chosen) {
+        // A GPU that does not open, or is full, is none that works.
+        Err(fault @ (Error::Device { .. } | Error::Run(_))) if on_gpu && is_auto => {
+            let executor = asked(&options.backend).map(named).transpose()?.unwrap_or(&EXECUTORS[0]);
+            let chosen = Chosen {
+                warning: Some(fault.to_string()),
+                ..without_gpus(&format!("auto: the CPU, since {fault}"))
+            };
+            check_dtype(executor, &chosen, options)?;
+            open_at(executor, source, options, chosen)
+        }
+        opened => opened,
+    }
+}
+
+fn open_at(
+    executor: &Executor,
+    source: &Source,
+    options: &LoadOptions,
+    chosen: Chosen,
+) -> Result<Opened, Error> {
     let (own, warning) = (chosen.reason.clone(), chosen.warning.clone());
     let backend = (executor.open)(source, options, chosen)?;
     // ONNX Runtime chooses among processors of its own.
@@ -134,17 +157,23 @@ fn decide(
         }
         _ => made_for_gpus.unwrap_or(Inventory::this)().choose(&device)?,
     };
-    let at_gpu = chosen.places.iter().any(|place| *place != Place::Cpu);
-    let executor = named.or_else(|| EXECUTORS.iter().find(|executor| !at_gpu || executor.on_gpus));
+    let on_gpu = chosen.on_gpu();
+    let executor = named.or_else(|| EXECUTORS.iter().find(|executor| !on_gpu || executor.on_gpus));
     let executor = executor.unwrap_or(&EXECUTORS[0]);
-    let dtypes = if at_gpu { GPU_DTYPES } else { executor.dtypes };
-    if let Some(dtype) = dtype.filter(|dtype| !dtypes.contains(dtype)) {
-        let place = if at_gpu { " on GPUs" } else { "" };
-        let remedy =
-            format!("backend {:?} computes in {}{place} in this version", executor.name, dtypes.join(", "));
-        return Err(Error::Unavailable { what: format!("dtype {dtype:?}"), remedy });
-    }
+    check_dtype(executor, &chosen, options)?;
     Ok((executor, chosen))
+}
+
+fn check_dtype(executor: &Executor, chosen: &Chosen, options: &LoadOptions) -> Result<(), Error> {
+    let (dtypes, place) = if chosen.on_gpu() { (GPU_DTYPES, " on GPUs") } else { (executor.dtypes, "") };
+    match asked(&options.dtype).filter(|dtype| !dtypes.contains(dtype)) {
+        None => Ok(()),
+        Some(dtype) => {
+            let (name, all) = (executor.name, dtypes.join(", "));
+            let remedy = format!("backend {name:?} computes in {all}{place} in this version");
+            Err(Error::Unavailable { what: format!("dtype {dtype:?}"), remedy })
+        }
+    }
 }
 
 fn named(backend: &str) -> Result<&'static Executor, Error> {

@@ -34,6 +34,13 @@ pub(crate) struct Chosen {
     pub(crate) warning: Option<String>,
 }
 
+impl Chosen {
+    /// Whether it is not the CPU.
+    pub(crate) fn on_gpu(&self) -> bool {
+        self.places.iter().any(|place| *place != Place::Cpu)
+    }
+}
+
 /// GPUs as this binary finds them.
 #[derive(Debug, Clone)]
 pub(crate) struct Inventory {
