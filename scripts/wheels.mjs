@@ -47,7 +47,7 @@ async function provide({ name, packages }, arrange) {
   const files = readdirSync(wheels).map((file) => join(wheels, file))
   await run(program, [...words, '-c', UNZIP, unpacked, ...files])
   await arrange(unpacked, root)
-  await rm(wheels, { recursive: true })
+  for (const folder of [wheels, unpacked]) await rm(folder, { recursive: true })
   await writeFile(join(root, 'whole'), `${packages.join('\n')}\n`)
   return root
 }
