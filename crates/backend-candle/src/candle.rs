@@ -18,8 +18,8 @@ const GPU_BATCH_TOKENS: usize = 16_384;
 /// A GPU takes the tokens of a small model from several threads.
 const READERS: usize = 3;
 
-/// What a load decides.
-#[derive(Debug, Clone)]
+/// What a load decides. Empty: the CPU, in f32.
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Where, a copy of the weights on each; none is the CPU.
     pub places: Vec<Place>,

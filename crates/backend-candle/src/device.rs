@@ -21,9 +21,10 @@ pub enum Place {
 }
 
 /// The number format of weights and activations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     /// As the reference.
+    #[default]
     F32,
     /// Half precision: GPUs.
     F16,
