@@ -66,7 +66,10 @@ impl Candle {
     /// # Errors
     /// A device that cannot be opened or whose memory is full; files that are missing, broken or ask for what is not
     /// supported.
-    pub fn load(source: &Source, settings: Settings) -> Result<Self, LoadError> {
+    pub fn load(source: &Source, mut settings: Settings) -> Result<Self, LoadError> {
+        if settings.places.is_empty() {
+            settings.places = vec![Place::Cpu];
+        }
         let load = |&place: &Place| {
             let opened = CandleDevice::open(place, settings.format);
             let device = opened.map_err(|error| LoadError::Device { device: name(place), error })?;
@@ -76,8 +79,7 @@ impl Candle {
             let _turn = processor.turn.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(Loaded::open(source, device, &models::architectures())?)
         };
-        let places = if settings.places.is_empty() { &[Place::Cpu][..] } else { &settings.places };
-        let replicas = places.iter().map(load).collect::<Result<_, LoadError>>()?;
+        let replicas = settings.places.iter().map(load).collect::<Result<_, LoadError>>()?;
         Ok(Self { replicas, settings, turns: AtomicUsize::new(0) })
     }
 
