@@ -6,7 +6,7 @@ export { download } from './lib/download.js';
 export { Embedder } from './lib/embedder.js';
 export { ModelError } from './lib/errors.js';
 export { HybridEmbedder } from './lib/hybrid.js';
-export { machine } from './lib/machine.js';
+export { devices, machine } from './lib/machine.js';
 export { Models } from './lib/models.js';
 export { MultiVectorEmbedder, maxSim } from './lib/multi-vector.js';
 export { calibrate, quantize } from './lib/quantize.js';
@@ -14,7 +14,7 @@ export { Reranker } from './lib/reranker.js';
 export { SparseEmbedder } from './lib/sparse.js';
 export { similarity, topK } from './lib/vectors.js';
 export type { LaunchOptions, ModelsOptions, ModelsSettings, ModelsStats, ProcessWork, Registered, Registration, RunningModel, Task, } from './lib/models-types.js';
-export type { AnyVector, BinaryVector, CachedModel, CachedRevision, CacheOptions, CallEvent, ClassifyOptions, Converted, ConvertOptions, CountOptions, DamagedFile, Device, Downloaded, DownloadOptions, EmbedOptions, EmbedStreamOptions, ErrorCode, HubOptions, HybridVector, Label, Int8Vector, LoadOptions, LoadProgress, Machine, Match, Matrix, ModelInfo, MultiVectorOptions, OutputName, Quantized, Ranges, Progress, Ranked, RequestOptions, RerankOptions, RerankStreamOptions, SearchOptions, Several, Single, SparseOptions, SparseVector, Streamed, Stats, StreamOptions, StreamOutputName, StreamProgress, Timing, Usage, Vector, WithPicker, WithUsage, } from './lib/types.js';
+export type { AnyVector, BinaryVector, CachedModel, CachedRevision, CacheOptions, CallEvent, ClassifyOptions, Converted, ConvertOptions, CountOptions, DamagedFile, Device, Downloaded, DownloadOptions, EmbedOptions, EmbedStreamOptions, ErrorCode, HubOptions, HybridVector, Label, Int8Vector, LoadOptions, LoadProgress, Machine, Match, Matrix, ModelInfo, MultiVectorOptions, OutputName, Processor, Provider, Quantized, Ranges, Progress, Ranked, RequestOptions, RerankOptions, RerankStreamOptions, SearchOptions, Several, Single, SparseOptions, SparseVector, Streamed, Stats, StreamOptions, StreamOutputName, StreamProgress, Timing, Usage, Vector, WithPicker, WithUsage, } from './lib/types.js';
 /** This package's version. */
 export declare const version: string;
 /**

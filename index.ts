@@ -24,7 +24,7 @@ export { download } from './lib/download.js'
 export { Embedder } from './lib/embedder.js'
 export { ModelError } from './lib/errors.js'
 export { HybridEmbedder } from './lib/hybrid.js'
-export { machine } from './lib/machine.js'
+export { devices, machine } from './lib/machine.js'
 export { Models } from './lib/models.js'
 export { MultiVectorEmbedder, maxSim } from './lib/multi-vector.js'
 export { calibrate, quantize } from './lib/quantize.js'
@@ -72,6 +72,8 @@ export type {
   ModelInfo,
   MultiVectorOptions,
   OutputName,
+  Processor,
+  Provider,
   Quantized,
   Ranges,
   Progress,

@@ -36,7 +36,7 @@ test('an adapter on candle gives what it gives on native', async () => {
 
 test.each([
   ['candle', { dtype: 'int8' }, 'ERR_UNSUPPORTED', /"candle" computes in f32/],
-  ['candle', { device: 'cuda' }, 'ERR_DEVICE', /"candle" computes on cpu/],
+  ['native', { device: 'cuda' }, 'ERR_DEVICE', /"native" computes on cpu; GPUs are for "candle"/],
   ['onnx', { device: 'metal' }, 'ERR_DEVICE', /"onnx" computes on cpu/],
   ['onnx', { dtype: 'bf16' }, 'ERR_UNSUPPORTED', /"onnx" computes in f32, f16, int8/],
   ['native', { onnxFile: 'model.onnx' }, 'ERR_UNSUPPORTED', /onnxFile .*goes with backend "onnx"/],

@@ -42,6 +42,7 @@ test('the exports are these', () => {
     'calibrate',
     'catalogue',
     'convert',
+    'devices',
     'download',
     'kernels',
     'machine',

@@ -1,7 +1,7 @@
 /** Looks at this machine: nothing is loaded but the native binary, nothing is opened on the network, nothing is changed. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { cpus, freemem, totalmem } from 'node:os'
-import { cache, type Machine, machine, version } from '@x/embed-native'
+import { cache, devices, type Machine, machine, version } from '@x/embed-native'
 
 /** What `doctor --json` prints. */
 export interface Report {
@@ -32,7 +32,8 @@ export interface Report {
     idleStates: string[] | null
   }
   threads: { used: number; usable: number; cores: number; why: string } | null
-  gpus: { name: string; why: string }[]
+  /** `why` one is not usable. */
+  gpus: { name: string; usable: boolean; why: string | null }[]
   onnxRuntime: string | null
   cache: { folder: string | null; models: number | null; bytes: number | null; problem: string | null }
   /** Variables that are set and read; secrets as `(set)`. */
@@ -61,7 +62,7 @@ export async function examine(): Promise<Report> {
     },
     cpu,
     threads: found && { used: found.threads, usable: found.usable, cores: found.cores, why: why(found) },
-    gpus: graphics(),
+    gpus: found ? graphics() : [],
     onnxRuntime: found?.onnxRuntime ?? null,
     cache: found ? await cached() : { folder: null, models: null, bytes: null, problem },
     settings: settings(),
@@ -108,16 +109,19 @@ function idleState(state: string): string {
   return `${of('name')}(${of('latency')}µs${of('disable') === '1' ? ', off' : ''})`
 }
 
-const ONLY_CPU = 'this version computes on the CPU'
-
-/** Without a driver's library: what the system's own files say. */
+/** What the library finds, but kinds that this system never has. */
 function graphics(): Report['gpus'] {
-  if (process.platform === 'darwin' && process.arch === 'arm64') return [{ name: 'Apple GPU', why: ONLY_CPU }]
-  const cards = readNames('/proc/driver/nvidia/gpus').map(
-    (bus) => /^Model:\s*(.*)$/m.exec(read(`/proc/driver/nvidia/gpus/${bus}/information`) ?? '')?.[1] ?? `NVIDIA ${bus}`,
-  )
-  return cards.map((name) => ({ name, why: ONLY_CPU }))
+  const gpus = devices().filter(({ device }) => device !== 'cpu')
+  const shown = gpus.filter(({ usable, device, name }) => usable || name !== null || device === OWN_KIND)
+  return shown.map(({ device, name, usable, reason }) => ({
+    name: name ? `${device} ${name}` : device,
+    usable,
+    why: reason,
+  }))
 }
+
+/** The kind of GPU that this system may have. */
+const OWN_KIND = process.platform === 'darwin' ? 'metal' : 'cuda'
 
 async function cached(): Promise<Report['cache']> {
   try {
@@ -130,7 +134,7 @@ async function cached(): Promise<Report['cache']> {
 
 /** All that the library reads (docs/hub.md, docs/api.md). */
 const VARIABLES =
-  /^(EMBED_NATIVE_(ISA|BINDING|LOG)|HF_\w+|HUGGING_?FACE_HUB_\w+|MODELSCOPE_\w+|TRANSFORMERS_OFFLINE|ORT_DYLIB_PATH|(HTTPS?|ALL|NO)_PROXY|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|SSL_CERT_FILE|NODE_EXTRA_CA_CERTS|XDG_CACHE_HOME)$/i
+  /^(EMBED_NATIVE_(ISA|BINDING|LOG|CUDA_\w+)|CUDA_(HOME|PATH|VISIBLE_DEVICES)|ORT_(EXECUTION_PROVIDER|NUM_THREADS)|HF_\w+|HUGGING_?FACE_HUB_\w+|MODELSCOPE_\w+|TRANSFORMERS_OFFLINE|ORT_DYLIB_PATH|(HTTPS?|ALL|NO)_PROXY|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|SSL_CERT_FILE|NODE_EXTRA_CA_CERTS|XDG_CACHE_HOME)$/i
 
 function settings(): Record<string, string> {
   const set = Object.entries(process.env).filter(([name, value]) => VARIABLES.test(name) && value)

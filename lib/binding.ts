@@ -5,7 +5,7 @@
 import { resolve } from 'node:path'
 
 import manifest from '../package.json' with { type: 'json' }
-import { CANDIDATES } from './candidates.js'
+import { CANDIDATES, cudaCandidate } from './candidates.js'
 import { ModelError } from './errors.js'
 import type { Task } from './models-types.js'
 import type { AnyVector } from './types.js'
@@ -68,6 +68,7 @@ export interface NativeLoadOptions {
   adapter?: string
   onnxFile?: string
   onnxLibrary?: string
+  providers?: string[]
   hub?: NativeHubOptions
 }
 
@@ -155,6 +156,12 @@ export interface Binding {
   kernels(): string[]
   /** JSON. */
   machine(): string
+  /** JSON. */
+  processors(): string
+  /** Opens the driver and CUDA's libraries; why the binary with CUDA's kernels must not be loaded, or null. */
+  openCudaLibraries(): string | null
+  /** Notes why it is not the one in use. */
+  leaveCudaAside(reason: string): void
   /** The version it was built as. */
   version(): string
   joinModels(options: string): string
@@ -180,8 +187,12 @@ export function binding(): Binding {
 export function bindingFile(): string | undefined {
   const named = process.env.EMBED_NATIVE_BINDING
   if (named) return resolve(named)
-  return Object.keys(require.cache ?? {}).find((file) => /embed-native\.[^/\\]*\.node$/.test(file))
+  const files = Object.keys(require.cache ?? {}).filter((file) => /embed-native\.[^/\\]*\.node$/.test(file))
+  return files.find((file) => /-cuda\.node$/.test(file) === isCuda)
 }
+
+/** Whether the binary in use is the one with CUDA's kernels. */
+let isCuda = false
 
 function load(): Binding {
   const named = process.env.EMBED_NATIVE_BINDING
@@ -199,8 +210,33 @@ function loadInstalled(): Binding {
   const search = CANDIDATES[`${process.platform}-${process.arch}`]
   const errors: unknown[] = []
   const found = search?.((error) => errors.push(error))
-  if (found) return found as Binding
+  if (found) return withCuda(found as Binding)
   throw missing(errors.find((error) => Object(error).code !== 'MODULE_NOT_FOUND'))
+}
+
+/**
+ * The binary with CUDA's kernels instead, if it is installed and what it needs is there; it holds everything else, too. The
+ * engine behind the other is not begun. All threads of the process come to the same answer.
+ */
+function withCuda(base: Binding): Binding {
+  const candidate = cudaCandidate()
+  if (candidate === undefined || typeof base.version !== 'function' || base.version() !== manifest.version) return base
+  const { name, search } = candidate
+  if (search === undefined) {
+    base.leaveCudaAside(`this binary has no kernels for NVIDIA's GPUs: npm install ${name}@${manifest.version}`)
+    return base
+  }
+  const errors: unknown[] = []
+  const against = base.openCudaLibraries()
+  const found = against === null ? (search((error) => errors.push(error)) as Binding | undefined) : undefined
+  if (found?.version() === manifest.version) {
+    isCuda = true
+    return found
+  }
+  const broken = errors.find((error) => Object(error).code !== 'MODULE_NOT_FOUND') ?? errors[0]
+  const other = found && `it is of version ${found.version()}, and this package of ${manifest.version}`
+  base.leaveCudaAside(`the binary with CUDA's kernels is left aside: ${against ?? other ?? reason(broken)}`)
+  return base
 }
 
 /** Without `require`, so that bundlers leave it alone. */

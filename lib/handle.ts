@@ -39,6 +39,7 @@ export class Handle {
     this.native = native
     this.maxQueue = maxQueue
     this.info = readInfo(native, model)
+    if (this.info.deviceWarning !== undefined) warn(this.info.deviceWarning)
     this.#freed = new Promise((resolve) => {
       this.#free = resolve
     })
@@ -114,6 +115,14 @@ export class Handle {
     this.native.dispose()
     this.#free()
   }
+}
+
+let warned = false
+
+/** Once a thread: models come and go, and the GPU stays what it is. */
+function warn(message: string): void {
+  if (!warned) process.emitWarning(`${message}. Models run on the CPU.`, { code: 'EMBED_NATIVE_DEVICE' })
+  warned = true
 }
 
 function readInfo(native: NativeModel, model?: string): ModelInfo {
@@ -205,9 +214,10 @@ function report(
 
 /** Options in the engine's words. */
 export function nativeOptions(options: LoadOptions): NativeLoadOptions {
-  const { device, revision, cacheDir, offline, token, endpoint, source, ...rest } = options
+  const { device, providers, revision, cacheDir, offline, token, endpoint, source, ...rest } = options
   const native: NativeLoadOptions = { ...rest, hub: { revision, cacheDir, offline, token, endpoint, source } }
   if (native.adapter !== undefined) native.adapter = located(native.adapter)
+  if (providers !== undefined) native.providers = [...providers]
   if (device !== undefined) native.device = typeof device === 'string' ? device : device.join(',')
   const library = options.backend === 'onnx' ? onnxRuntimeLibrary() : undefined
   if (library !== undefined) native.onnxLibrary = library

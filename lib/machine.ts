@@ -2,7 +2,7 @@
 import { binding, bindingFile } from './binding.js'
 import { libc } from './libc.js'
 import { onnxRuntimeLibrary } from './onnxruntime.js'
-import type { Machine } from './types.js'
+import type { Machine, Processor } from './types.js'
 
 /**
  * What this library finds on this machine, and uses of it: for reports and questions to its authors. The command
@@ -22,4 +22,18 @@ export function machine(): Machine {
     kernel: found.kernel ?? null,
     onnxRuntime: process.env.ORT_DYLIB_PATH ?? onnxRuntimeLibrary() ?? null,
   }
+}
+
+/**
+ * The processors of this machine, each with whether a model can run on it, or why not. A kind of which there is none (`cuda`,
+ * `metal`) stands there with the reason. NVIDIA's driver is asked at the first call.
+ *
+ * ```ts
+ * for (const { device, usable, reason } of devices()) console.log(device, usable ? 'usable' : reason)
+ * ```
+ *
+ * @throws ERR_BINDING
+ */
+export function devices(): Processor[] {
+  return JSON.parse(binding().processors()) as Processor[]
 }

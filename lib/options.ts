@@ -52,6 +52,16 @@ export function oneOf(words: readonly string[]): Check {
   }
 }
 
+/** An array of such words, at least one. */
+export function someOf(words: readonly string[]): Check {
+  const one = oneOf(words)
+  return (name, value) => {
+    if (!Array.isArray(value)) throw argumentError(`${name} must be an array, got ${describe(value)}`)
+    if (value.length === 0) throw argumentError(`${name} must name at least one, got an empty array`)
+    for (let index = 0; index < value.length; index++) one(`${name}[${index}]`, value[index])
+  }
+}
+
 /** Any text but the empty one: what it may be is the engine's to say. */
 export const word: Check = (name, value) => {
   if (typeof value !== 'string' || value === '') throw argumentError(`${name} must be a name, got ${describe(value)}`)

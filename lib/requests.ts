@@ -17,6 +17,7 @@ import {
   readOptions,
   secret,
   signal,
+  someOf,
   wholeNumber,
   word,
 } from './options.js'
@@ -44,6 +45,7 @@ export const loadChecks: Checks<LoadOptions> = {
   backend: oneOf(['native', 'candle', 'onnx']),
   device,
   dtype: oneOf(['auto', 'f32', 'bf16', 'f16', 'int8']),
+  providers: someOf(['cuda', 'tensorrt', 'coreml', 'directml', 'openvino', 'cpu']),
   threads: wholeNumber(1, 1024),
   maxLength: wholeNumber(1, 2 ** 31 - 1),
   maxBatch: wholeNumber(1, MAX_TEXTS),

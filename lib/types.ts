@@ -15,6 +15,7 @@ export type ErrorCode =
   | 'ERR_OVERLOADED'
   | 'ERR_PROMPT'
   | 'ERR_DEVICE'
+  | 'ERR_DEVICE_MEMORY'
   | 'ERR_UNSUPPORTED'
   | 'ERR_NOT_FINITE'
   | 'ERR_MEMORY'
@@ -40,11 +41,12 @@ export interface LoadOptions extends HubOptions {
    * What executes the model. `native` is this library's own CPU kernels; `candle` runs the same model files on candle;
    * `onnx` runs the folder's ONNX export (see `onnxFile`) on ONNX Runtime, whose library comes with the package `onnxruntime-node` if you
    * install it, or is named by the environment variable ORT_DYLIB_PATH. Only `native` gives the same bits in any batch.
-   * @default 'native'
+   * @default 'native' on the CPU, 'candle' on a GPU
    */
   backend?: 'native' | 'candle' | 'onnx'
   /**
-   * The processor to compute on, or several of them.
+   * The processor to compute on; several CUDA devices hold a copy of the model each. A device named here that cannot be used is
+   * ERR_DEVICE; `auto` takes the first GPU that works, else the CPU, and `info.deviceReason` says why (docs/accelerators.md).
    * @default 'auto'
    */
   device?: Device | readonly Device[]
@@ -56,6 +58,12 @@ export interface LoadOptions extends HubOptions {
    * @default 'auto'
    */
   dtype?: 'auto' | 'f32' | 'bf16' | 'f16' | 'int8'
+  /**
+   * What of ONNX Runtime computes, for `backend: 'onnx'`: the first of these that the library has and that starts here;
+   * `info.device` names it. None that works is ERR_BACKEND.
+   * @default the environment variable ORT_EXECUTION_PROVIDER, else ['cpu']
+   */
+  providers?: readonly Provider[]
   /**
    * How many threads compute, 1 to 1024; more than the physical cores that this process may use are not used. Vectors do not
    * depend on it.
@@ -131,6 +139,29 @@ export interface Machine {
   readonly cores: number
   /** The library of ONNX Runtime that `backend: 'onnx'` would open; null if none is found. */
   readonly onnxRuntime: string | null
+}
+
+/** An execution provider of ONNX Runtime. */
+export type Provider = 'cuda' | 'tensorrt' | 'coreml' | 'directml' | 'openvino' | 'cpu'
+
+/** A processor of this machine, or a kind of which there is none. */
+export interface Processor {
+  /** What the option `device` takes: `cpu`, `cuda:0`, `metal`; `cuda` where there is none of that kind. */
+  readonly device: string
+  /** Its maker's name; null where there is none. */
+  readonly name: string | null
+  /** Bytes of its own memory. */
+  readonly memory: number | null
+  /** The compute capability of a CUDA device: `9.0`. */
+  readonly capability: string | null
+  /** What it is known by, whatever its place: `GPU-6f5c…`. */
+  readonly uuid: string | null
+  /** Where it sits: `0000:65:00.0`. */
+  readonly bus: string | null
+  /** Whether a model can run on it. */
+  readonly usable: boolean
+  /** Why not, and what to do. */
+  readonly reason: string | null
 }
 
 /** A processor: the best one that works, the CPU, a CUDA device, or Apple's GPU. */
@@ -533,6 +564,8 @@ export interface ModelInfo {
   readonly device: string
   /** Why that processor. */
   readonly deviceReason: string
+  /** What is against a GPU that this binary was made for, where `auto` leaves it aside; it was told as a warning, too. */
+  readonly deviceWarning?: string
   /** The number format of the weights in use. */
   readonly dtype: string
   /** Why that number format. */

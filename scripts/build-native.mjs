@@ -30,7 +30,9 @@ export function plan(triple, profile) {
   const target = Object.keys(TARGETS).find((name) => TARGETS[name].rust === rust)
   if (!target) throw new StepFailed(`no binary is published for ${rust}: scripts/targets.mjs has the list`, '')
   const command = triple !== rust || rust.endsWith('musl') ? 'zigbuild' : 'build'
-  const words = [command, '--profile', profile, '--locked', '--target', triple]
+  const { features = [] } = TARGETS[target]
+  const more = features.length > 0 ? ['--features', features.join(',')] : []
+  const words = [command, '--profile', profile, '--locked', '--target', triple, ...more]
   return { words, built: join(rust, profile, libraryName(TARGETS[target].os)), addon: binaryOf(target) }
 }
 
@@ -42,7 +44,7 @@ function planHere(profile) {
 }
 
 /** The folder cargo builds into, wherever its settings put it. */
-async function targetFolder() {
+export async function targetFolder() {
   const metadata = await run('cargo', ['metadata', '--format-version', '1', '--no-deps', '--locked'])
   return JSON.parse(metadata.slice(metadata.indexOf('{'))).target_directory
 }

@@ -106,19 +106,24 @@ async function emulated({ triple }) {
   await step('addon', async () => void (await run('cargo', ['build', ...words, '--no-default-features'], { env })))
 }
 
-/**
- * Clippy over the workspace. Nothing is linked, so the little C there is need not be compiled: a program that writes
- * empty files stands in for a compiler and an archiver of that system.
- */
+/** Clippy over the workspace. */
 async function linted({ name, triple }) {
+  const words = ['clippy', '--locked', '--workspace', '--all-targets', '--target', triple, '--', '-D', 'warnings']
+  const work = (env) => run('cargo', words, { env })
+  await step(`clippy for ${name}`, async () => void (await withNoCompiler(triple, work)))
+}
+
+/**
+ * Works with an environment for a target without its tools. Nothing is linked, so the little C there is need not be compiled: a
+ * program that writes empty files stands in for a compiler and an archiver of that system.
+ */
+export async function withNoCompiler(triple, work) {
   const folder = mkdtempSync(join(tmpdir(), 'embed-native-targets-'))
   const compiler = join(folder, 'cc')
   writeFileSync(compiler, NO_COMPILER)
   chmodSync(compiler, 0o755)
-  const env = tools(triple, { compiler, archiver: compiler })
-  const words = ['clippy', '--locked', '--workspace', '--all-targets', '--target', triple, '--', '-D', 'warnings']
   try {
-    await step(`clippy for ${name}`, async () => void (await run('cargo', words, { env })))
+    return await work(tools(triple, { compiler, archiver: compiler }))
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -1,6 +1,6 @@
 /**
  * Packs what is published: the package itself, and one platform package for each binary that lies beside index.ts (or in
- * `--binaries <folder>`). Nothing is published here.
+ * `--binaries <folder>`), those with CUDA's kernels included, which no other package asks for. Nothing is published here.
  *
  *     node scripts/pack.mjs [--binaries <folder>] [--all] [--out <folder>]     prints the archives
  *
@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util'
 
 import { checkFloor } from './floor.mjs'
 import { StepFailed, isMain, main, root, run, step } from './steps.mjs'
-import { TARGETS, binaryOf, packageOf } from './targets.mjs'
+import { EXTRAS, TARGETS, binaryOf, packageOf } from './targets.mjs'
 
 /** What the published package.json says, from the repository's. Pure. */
 export function publishedManifest(manifest, repository) {
@@ -25,7 +25,7 @@ export function publishedManifest(manifest, repository) {
 
 /** The package.json of a target's package. Pure. */
 export function platformManifest(target, manifest, repository) {
-  const { os, cpu, libc } = TARGETS[target]
+  const { os, cpu, libc } = TARGETS[target] ?? EXTRAS[target]
   return {
     name: packageOf(target),
     version: manifest.version,
@@ -66,6 +66,10 @@ export async function pack({ out, binaries = root, all = false, checkFloors = fa
       archives.push(await packPlatform(target, binary, { out, manifest }))
     } else if (all) throw new StepFailed(`${binary} is not there`, '')
   }
+  for (const target of Object.keys(EXTRAS)) {
+    const binary = join(binaries, binaryOf(target))
+    if (existsSync(binary)) archives.push(await packPlatform(target, binary, { out, manifest }))
+  }
   return archives
 }
 
@@ -86,7 +90,11 @@ async function packPlatform(target, binary, { out, manifest }) {
   await copyFile(join(root, 'LICENSE'), join(stage, 'LICENSE'))
   await copyFile(join(root, 'NOTICE'), join(stage, 'NOTICE'))
   await writeFile(join(stage, 'package.json'), json(platformManifest(target, manifest, repository)))
-  const words = `The native binary of \`${manifest.name}\` for ${target}. npm installs it by itself where it fits.\n`
+  const how =
+    target in EXTRAS
+      ? 'Install it beside that package: `docs/accelerators.md` there.'
+      : 'npm installs it by itself where it fits.'
+  const words = `The native binary of \`${manifest.name}\` for ${target}. ${how}\n`
   await writeFile(join(stage, 'README.md'), `# ${packageOf(target)}\n\n${words}`)
   return finish(stage, out)
 }

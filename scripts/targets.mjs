@@ -3,7 +3,7 @@
  * needs lines in lib/candidates.ts; scripts/tests.mjs holds them together.
  */
 
-/** By the end of the platform package's name. `runner` is where the workflow builds it. */
+/** By the end of the platform package's name. `runner` is where the workflow builds it, with these `features` more. */
 export const TARGETS = {
   'linux-x64-gnu': { os: 'linux', cpu: 'x64', libc: 'glibc', rust: 'x86_64-unknown-linux-gnu', runner: 'ubuntu-24.04' },
   'linux-arm64-gnu': {
@@ -28,9 +28,25 @@ export const TARGETS = {
     runner: 'ubuntu-24.04-arm',
   },
   'darwin-x64': { os: 'darwin', cpu: 'x64', rust: 'x86_64-apple-darwin', runner: 'macos-15-intel' },
-  'darwin-arm64': { os: 'darwin', cpu: 'arm64', rust: 'aarch64-apple-darwin', runner: 'macos-15' },
+  'darwin-arm64': {
+    os: 'darwin',
+    cpu: 'arm64',
+    rust: 'aarch64-apple-darwin',
+    runner: 'macos-15',
+    // Every such Mac has the GPU.
+    features: ['metal'],
+  },
   'win32-x64-msvc': { os: 'win32', cpu: 'x64', rust: 'x86_64-pc-windows-msvc', runner: 'windows-2025' },
   'win32-arm64-msvc': { os: 'win32', cpu: 'arm64', rust: 'aarch64-pc-windows-msvc', runner: 'windows-11-arm' },
+}
+
+/**
+ * Binaries that are installed beside one of the above by those who want them: with CUDA's kernels, and all that the other has.
+ * `beside` is that other.
+ */
+export const EXTRAS = {
+  'linux-x64-gnu-cuda': { beside: 'linux-x64-gnu', os: 'linux', cpu: 'x64', libc: 'glibc' },
+  'win32-x64-msvc-cuda': { beside: 'win32-x64-msvc', os: 'win32', cpu: 'x64' },
 }
 
 /** The platform package of a target. */

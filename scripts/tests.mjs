@@ -4,8 +4,10 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
+import { KINDS, cudaEnvironment, plan as planFor } from './build-accelerated.mjs'
 import { plan } from './build-native.mjs'
 import { cacheFolder } from './cache.mjs'
+import { SETS, SENSELESS } from './check-features.mjs'
 import { FOREIGN, chosen, lacking, tools } from './check-targets.mjs'
 import { closing, fromCargo, fromTap, fromVitest, none, plus, said } from './counts.mjs'
 import { anchors, blocks, deadLinks, inPage, links, unmeasured } from './docs.mjs'
@@ -17,7 +19,8 @@ import { published } from './onnxruntime.mjs'
 import { platformManifest, publishedManifest } from './pack.mjs'
 import { describe, missing } from './prerequisites.mjs'
 import { StepFailed, root, run } from './steps.mjs'
-import { TARGETS, binaryOf, packageOf } from './targets.mjs'
+import { EXTRAS, TARGETS, binaryOf, packageOf } from './targets.mjs'
+import { CUDA, MKL, functions, unversioned } from './wheels.mjs'
 
 const complete = {
   node: 'v20.20.2',
@@ -267,10 +270,13 @@ test('targets: tools are named for cargo and for C', () => {
 test('every target is looked for, and nothing else', async () => {
   const candidates = await readFile(join(root, 'lib', 'candidates.ts'), 'utf8')
   const required = [...candidates.matchAll(/return require\('([^']+)'\)/g)].map(([, path]) => path)
-  const expected = Object.keys(TARGETS).flatMap((target) => [`../${binaryOf(target)}`, packageOf(target)])
-  assert.deepEqual(required.sort(), expected.sort())
+  const all = Object.keys({ ...TARGETS, ...EXTRAS })
+  assert.deepEqual(required.sort(), all.flatMap((target) => [`../${binaryOf(target)}`, packageOf(target)]).sort())
   const machines = [...candidates.matchAll(/^ {2}'([a-z0-9-]+)': /gm)].map(([, name]) => name)
-  assert.deepEqual(machines.sort(), [...new Set(Object.values(TARGETS).map(({ os, cpu }) => `${os}-${cpu}`))].sort())
+  assert.deepEqual(
+    [...new Set(machines)].sort(),
+    [...new Set(Object.values(TARGETS).map(({ os, cpu }) => `${os}-${cpu}`))].sort(),
+  )
 })
 
 test('the release workflow builds every target, where the table says', async () => {
@@ -321,6 +327,7 @@ test('a triple says how it is built', () => {
     join('aarch64-pc-windows-msvc', 'ship', 'embed_native.dll'),
   )
   assert.equal(plan('aarch64-apple-darwin', 'release').words[0], 'build')
+  assert.deepEqual(plan('aarch64-apple-darwin', 'release').words.slice(-2), ['--features', 'metal'])
   assert.throws(() => plan('riscv64gc-unknown-linux-gnu', 'ship'), StepFailed)
 })
 
@@ -359,4 +366,47 @@ test('a model package holds what the library reads', () => {
   const about = manifest({ name: '@you/model', version: '1.0.0', license: 'MIT', source: 'org/name' })
   assert.deepEqual(about['embed-native'], { model: 'model', source: 'org/name' })
   assert.ok(!('scripts' in about) && !('dependencies' in about))
+})
+
+test('an accelerator is built where it can be, under a name of its own', () => {
+  const here = { platform: 'linux', arch: 'x64', glibc: true }
+  assert.deepEqual(planFor('cuda', here, ['cudnn'], 'release'), {
+    words: ['build', '--locked', '--profile', 'release', '--features', 'cuda,cudnn'],
+    addon: 'embed-native.linux-x64-gnu-cuda.node',
+  })
+  assert.equal(planFor('mkl', here, [], 'release').addon, 'embed-native.linux-x64-gnu.node')
+  assert.throws(() => planFor('metal', here, [], 'release'), /metal is for darwin-arm64; this is linux-x64/)
+  assert.throws(() => planFor('rocm', here, [], 'release'), /there is cuda, metal, mkl, and no "rocm"/)
+  for (const target of Object.values(EXTRAS)) assert.ok(KINDS.cuda.systems.includes(`${target.os}-${target.cpu}`))
+})
+
+test('the compiler is found, and compiles for 8.0 unless it is told otherwise', () => {
+  const env = cudaEnvironment(join('a', 'cuda'), { PATH: 'b' })
+  assert.deepEqual([env.CUDA_HOME, env.CUDA_COMPUTE_CAP], [join('a', 'cuda'), '80'])
+  assert.ok(env.PATH.startsWith(join('a', 'cuda', 'bin')) && env.PATH.endsWith('b'))
+  assert.equal(cudaEnvironment('a', { CUDA_COMPUTE_CAP: '75' }).CUDA_COMPUTE_CAP, '75')
+  assert.equal(unversioned('libcublas.so.13'), 'libcublas.so')
+  const header =
+    '#define cuMemAlloc cuMemAlloc_v2\n#define CU_X 1\nCUresult CUDAAPI cuInit(unsigned f);\nCUresult cuMemAlloc(int *p);'
+  assert.deepEqual(functions(header), ['cuInit', 'cuMemAlloc', 'cuMemAlloc_v2'])
+  for (const pinned of [...CUDA.packages, ...MKL.packages]) assert.match(pinned, /^[a-z-]+==\d[\d.]+$/)
+})
+
+test('a package with kernels is for one machine, and no other package asks for it', async () => {
+  const own = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  const { name, os, cpu, libc, main } = platformManifest('linux-x64-gnu-cuda', own)
+  assert.deepEqual([name, os, cpu, libc], ['@x/embed-native-linux-x64-gnu-cuda', ['linux'], ['x64'], ['glibc']])
+  assert.equal(main, 'embed-native.linux-x64-gnu-cuda.node')
+  assert.ok(!(name in publishedManifest(own).optionalDependencies))
+})
+
+test('every feature of the addon is in a set that is checked, or said to need more', async () => {
+  const manifest = await readFile(join(root, 'Cargo.toml'), 'utf8')
+  const section = /\n\[features\]\n([\s\S]*?)\n\[/.exec(manifest)[1]
+  const features = [...section.matchAll(/^([a-z-]+) = /gm)].map(([, name]) => name).filter((name) => name !== 'default')
+  const named = new Set([...SETS, ...SENSELESS].flatMap(({ features }) => features))
+  assert.deepEqual(
+    features.filter((name) => !named.has(name)),
+    [],
+  )
 })

@@ -8,9 +8,9 @@ use napi_derive::napi;
 /// What a load may decide.
 #[napi(object)]
 pub struct LoadOptions {
-    /// `native` or `onnx`.
+    /// `native`, `candle` or `onnx`.
     pub backend: Option<String>,
-    /// `auto` or `cpu`.
+    /// `auto`, `cpu`, `cuda`, `cuda:N`, several with commas, or `metal`.
     pub device: Option<String>,
     /// `auto`, `f32` or `int8`.
     pub dtype: Option<String>,
@@ -28,6 +28,8 @@ pub struct LoadOptions {
     pub onnx_file: Option<String>,
     /// The file of the ONNX Runtime library.
     pub onnx_library: Option<String>,
+    /// Providers of ONNX Runtime.
+    pub providers: Option<Vec<String>>,
     /// Where a model comes from that is named.
     pub hub: Option<HubOptions>,
 }
@@ -110,6 +112,7 @@ impl From<LoadOptions> for engine::LoadOptions {
             adapter: options.adapter,
             onnx_file: options.onnx_file,
             onnx_library: options.onnx_library,
+            providers: options.providers.unwrap_or_default(),
             hub: options.hub.map(Into::into).unwrap_or_default(),
         }
     }

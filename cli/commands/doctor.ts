@@ -28,8 +28,10 @@ async function print(report: Report, screen: Screen): Promise<void> {
     ['kernel', cpu.kernel === null ? (cpu.problem ?? 'none') : `${cpu.kernel} (of ${cpu.kernels.join(', ')})`],
     ['threads', threads === null ? 'unknown' : `${threads.used}: ${threads.why}`],
     ['memory', `${bytes(system.memoryFree)} free of ${bytes(system.memory)}`],
-    ...gpus.map(({ name, why }): [string, string] => ['GPU', `${name}: not used, ${why}`]),
-    ...(gpus.length === 0 ? [['GPU', 'none found'] as [string, string]] : []),
+    ...gpus.map(({ name, usable, why }): [string, string] => [
+      'GPU',
+      `${name}: ${usable ? 'usable' : `not used, ${why}`}`,
+    ]),
     ['ONNX Runtime', onnxRuntime ?? "not found (only for backend 'onnx': npm install onnxruntime-node)"],
     [
       'cache',

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use backend::Batch;
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use candle_nn::rotary_emb::{rope, rope_i};
 use nn::{Attention, DistanceBias, Mask, Norm, NormSpan, Rope, RopeStyle};
 
 use crate::CandleDevice;
-use crate::elementwise::add;
+use crate::elementwise::{add, as_f32};
 use crate::layer::normalise;
 use crate::positions::{Contents, add_positions};
 
@@ -86,10 +86,13 @@ impl<'a> Heads<'a> {
                 Contents { queries: &queries, keys: &of_keys(&self.keys)?, scale: self.attention.scale };
             scores = add_positions(scores, positions, &contents, (&rows, &keys))?;
         }
-        if let Some(terms) = self.terms(&rows, &keys)? {
+        scores = as_f32(&scores)?;
+        if let Some(terms) = terms(self.attention, self.seen, (&rows, &keys), scores.device())? {
+            let terms = terms.to_dtype(scores.dtype())?;
             scores = add(scores, &terms)?;
         }
-        let weights = softmax_last_dim(&scores)?.reshape((kv_heads, grouped, keys.len()))?;
+        let weights = softmax_last_dim(&scores)?.to_dtype(queries.dtype())?;
+        let weights = weights.reshape((kv_heads, grouped, keys.len()))?;
         weights.matmul(&of_keys(&self.values)?)?.reshape((heads, rows.len(), head_dim))
     }
 
@@ -98,30 +101,35 @@ impl<'a> Heads<'a> {
         let mask = self.attention.mask;
         seen(mask, rows.start, self.seen).start..seen(mask, rows.end - 1, self.seen).end
     }
+}
 
-    /// What is added to the scores of a block: mask `[rows, keys]`, or with a bias `[heads, rows, keys]`.
-    fn terms(&self, rows: &Range<usize>, keys: &Range<usize>) -> Result<Option<Tensor>> {
-        let sees_all = |row| seen(self.attention.mask, row, self.seen) == *keys;
-        let bias = self.attention.bias.as_deref();
-        if bias.is_none() && rows.clone().all(sees_all) {
-            return Ok(None);
-        }
-        let heads = if bias.is_some() { self.attention.heads } else { 1 };
-        let mut terms = Vec::with_capacity(heads * rows.len() * keys.len());
-        for head in 0..heads {
-            for row in rows.clone() {
-                let seen = seen(self.attention.mask, row, self.seen);
-                terms.extend(keys.clone().map(|key| match bias {
-                    _ if !seen.contains(&key) => f32::NEG_INFINITY,
-                    Some(bias) => at_distance(bias, head, row, key),
-                    None => 0.0,
-                }));
-            }
-        }
-        let shape: &[usize] =
-            if bias.is_some() { &[heads, rows.len(), keys.len()] } else { &[rows.len(), keys.len()] };
-        Tensor::from_vec(terms, shape, self.queries.device()).map(Some)
+/// What is added to the scores of a block of a text of `tokens`: mask `[rows, keys]`, or with a bias `[heads, rows, keys]`.
+pub(crate) fn terms(
+    attention: &Attention<CandleDevice>,
+    tokens: usize,
+    (rows, keys): (&Range<usize>, &Range<usize>),
+    device: &Device,
+) -> Result<Option<Tensor>> {
+    let sees_all = |row| seen(attention.mask, row, tokens) == *keys;
+    let bias = attention.bias.as_deref();
+    if bias.is_none() && rows.clone().all(sees_all) {
+        return Ok(None);
     }
+    let heads = if bias.is_some() { attention.heads } else { 1 };
+    let mut terms = Vec::with_capacity(heads * rows.len() * keys.len());
+    for head in 0..heads {
+        for row in rows.clone() {
+            let seen = seen(attention.mask, row, tokens);
+            terms.extend(keys.clone().map(|key| match bias {
+                _ if !seen.contains(&key) => f32::NEG_INFINITY,
+                Some(bias) => at_distance(bias, head, row, key),
+                None => 0.0,
+            }));
+        }
+    }
+    let shape: &[usize] =
+        if bias.is_some() { &[heads, rows.len(), keys.len()] } else { &[rows.len(), keys.len()] };
+    Tensor::from_vec(terms, shape, device).map(Some)
 }
 
 /// `[heads, tokens, head_dim]` of some heads, normalised and rotated.
@@ -152,7 +160,7 @@ fn split(columns: &Tensor, head_dim: usize) -> Result<Tensor> {
 }
 
 /// The keys, of `tokens`, that a query sees: at least one, the nearest.
-fn seen(mask: Mask, query: usize, tokens: usize) -> Range<usize> {
+pub(crate) fn seen(mask: Mask, query: usize, tokens: usize) -> Range<usize> {
     let (start, end) = match mask {
         Mask::Full => (0, tokens),
         Mask::Causal => (0, query + 1),
@@ -175,7 +183,9 @@ fn rotate(x: &Tensor, positions: &Rope) -> Result<Tensor> {
     let (_, tokens, head_dim) = x.dims3()?;
     let half = positions.dim / 2;
     let table = positions.table(tokens);
-    let angles = |values: &[f32]| Tensor::from_slice(&values[..tokens * half], (tokens, half), x.device());
+    let angles = |values: &[f32]| {
+        Tensor::from_slice(&values[..tokens * half], (tokens, half), x.device())?.to_dtype(x.dtype())
+    };
     let (cos, sin) = (angles(&table.cos)?, angles(&table.sin)?);
     let turned = x.narrow(2, 0, 2 * half)?.contiguous()?.unsqueeze(0)?;
     let turned = match positions.style {
@@ -190,10 +200,8 @@ fn rotate(x: &Tensor, positions: &Rope) -> Result<Tensor> {
 mod tests {
     use std::sync::Arc;
 
-    use backend::Text;
-    use candle_core::Device;
-
     use super::*;
+    use backend::Text;
 
     /// Numbers in -1..1 that look like chance.
     fn noise(count: usize) -> Vec<f32> {

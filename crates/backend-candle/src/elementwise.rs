@@ -1,4 +1,4 @@
-//! Element-wise operations, on the calling thread and in place.
+//! Element-wise operations: on the CPU on the calling thread and in place, elsewhere candle's own.
 //!
 //! candle's own hand tensors of 65,536 elements and more to threads that serve the whole process, spin while they
 //! wait and take one caller at a time (`candle_core::utils::barrier_pool`,
@@ -7,31 +7,66 @@
 
 use candle_core::op::{Gelu, GeluErf, Relu, Silu, Tanh, UnaryOpT};
 use candle_core::{
-    CpuStorage, CustomOp1, Error, InplaceOp1, InplaceOp2, Layout, Result, Shape, Tensor, bail,
+    CpuStorage, CustomOp1, D, DType, Error, InplaceOp1, InplaceOp2, Layout, Result, Shape, Tensor, bail,
 };
+use candle_nn::ops;
 use nn::Activation;
+
+/// Whether the loops of this file take it.
+pub(crate) fn is_ours(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// In f32, in which softmax, norms and poolings are computed.
+pub(crate) fn as_f32(x: &Tensor) -> Result<Tensor> {
+    x.to_dtype(DType::F32)
+}
 
 /// `x + y`, where the last dimensions of `x` are those of `y`.
 pub(crate) fn add(x: Tensor, y: &Tensor) -> Result<Tensor> {
+    if !is_ours(&x) {
+        return x.broadcast_add(y);
+    }
     x.inplace_op2(y, &Combine { name: "add", function: |x: &mut f32, y: f32| *x += y })?;
     Ok(x)
 }
 
 /// `x · y`, likewise.
 pub(crate) fn multiply(x: Tensor, y: &Tensor) -> Result<Tensor> {
+    if !is_ours(&x) {
+        return x.broadcast_mul(y);
+    }
     x.inplace_op2(y, &Combine { name: "multiply", function: |x: &mut f32, y: f32| *x *= y })?;
     Ok(x)
 }
 
 /// `activation(x)`.
 pub(crate) fn activate(x: Tensor, activation: Activation) -> Result<Tensor> {
+    if !is_ours(&x) {
+        return activated(&x, activation);
+    }
     x.inplace_op1(&Map(function(activation)))?;
     Ok(x)
 }
 
 /// Each row less its mean.
 pub(crate) fn centred(x: &Tensor) -> Result<Tensor> {
+    if !is_ours(x) {
+        return x.broadcast_sub(&x.mean_keepdim(D::Minus1)?);
+    }
     x.apply_op1_no_bwd(&Centre)
+}
+
+fn activated(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    match activation {
+        Activation::Gelu => x.gelu_erf(),
+        Activation::GeluTanh => x.gelu(),
+        Activation::Silu => x.silu(),
+        Activation::Relu => x.relu(),
+        Activation::Tanh => x.tanh(),
+        Activation::Sigmoid => ops::sigmoid(x),
+        Activation::QuickGelu => x.mul(&ops::sigmoid(&x.affine(1.702, 0.0)?)?),
+    }
 }
 
 fn function(activation: Activation) -> fn(f32) -> f32 {

@@ -6,8 +6,16 @@ use backend::Error;
 pub(crate) fn failed(error: candle_core::Error) -> Error {
     match error {
         candle_core::Error::WithBacktrace { inner, .. } => failed(*inner),
+        error if is_full(&error.to_string()) => {
+            Error::DeviceMemory { device: "the GPU".into(), what: "the next tensor".into(), free: 0 }
+        }
         error => library(&error),
     }
+}
+
+/// By the names of cuda.h and cublas_api.h, which cudarc prints.
+fn is_full(message: &str) -> bool {
+    ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"].iter().any(|name| message.contains(name))
 }
 
 /// A fault of the library or of what it stands on.
@@ -32,6 +40,16 @@ mod tests {
         let backtrace = Box::new(std::backtrace::Backtrace::force_capture());
         let fault = failed(candle_core::Error::WithBacktrace { inner, backtrace });
         assert_eq!(fault.to_string(), "candle failed: no");
+    }
+
+    #[test]
+    fn full_memory_is_known_by_its_names() {
+        let said = |text: &str| failed(candle_core::Error::Msg(text.into()));
+        let driver = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+        assert!(matches!(said(driver), Error::DeviceMemory { .. }));
+        assert!(matches!(said("CublasError(CUBLAS_STATUS_ALLOC_FAILED)"), Error::DeviceMemory { .. }));
+        let lost = "DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access\")";
+        assert!(matches!(said(lost), Error::Library { .. }));
     }
 
     #[test]

@@ -6,15 +6,19 @@ use candle_nn::ops::{layer_norm, rms_norm};
 use nn::{Activation, Linear, Norm, NormKind};
 
 use crate::CandleDevice;
-use crate::elementwise::{activate, add, centred, multiply};
+use crate::elementwise::{activate, add, as_f32, centred, multiply};
 
-/// Normalises the last dimension.
+/// Normalises the last dimension. Half precision is as_f32 for it and comes back.
 pub(crate) fn normalise(x: &Tensor, norm: &Norm<CandleDevice>) -> Result<Tensor> {
-    let weight = norm.weight();
+    let (x32, weight) = (as_f32(x)?, as_f32(norm.weight())?);
+    in_f32(&x32, &weight, norm)?.to_dtype(x.dtype())
+}
+
+fn in_f32(x: &Tensor, weight: &Tensor, norm: &Norm<CandleDevice>) -> Result<Tensor> {
     match norm.kind {
         // candle takes the variance as E[x²] - E[x]²; with the mean gone before, nothing cancels.
         NormKind::Layer => {
-            let bias = norm.bias().map_or_else(|| weight.zeros_like(), |bias| Ok(bias.clone()))?;
+            let bias = norm.bias().map_or_else(|| weight.zeros_like(), as_f32)?;
             layer_norm(&centred(x)?, weight, &bias, norm.epsilon)
         }
         NormKind::Rms { offset } => rms_norm(x, &weight.affine(1.0, offset.into())?, norm.epsilon),

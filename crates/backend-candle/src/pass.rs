@@ -8,18 +8,20 @@ use crate::attention::{BLOCK_SCORES, attend};
 use crate::elementwise::add;
 use crate::fault::{check_room, failed};
 use crate::layer::{gate, neighbours, normalise, project};
-use crate::pooling::pool;
+use crate::padded::{self, Shared};
+use crate::pooling::{pool, weighs};
 use crate::{CandleDevice, thread};
 
 /// One pass over one ragged batch.
 pub struct CandlePass<'a> {
     device: &'a CandleDevice,
     batch: &'a Batch,
+    shared: Shared,
 }
 
 impl<'a> CandlePass<'a> {
     pub(crate) fn new(device: &'a CandleDevice, batch: &'a Batch) -> Self {
-        Self { device, batch }
+        Self { device, batch, shared: Shared::default() }
     }
 
     /// `[tokens, columns]` of one table. candle's fault for an index outside would not say which.
@@ -41,7 +43,7 @@ impl Pass<CandleDevice> for CandlePass<'_> {
         thread::stay()?;
         let columns = lookups.first().map_or(Ok(0), |lookup| lookup.table.values().dim(1)).map_err(failed)?;
         check_room(self.batch.tokens(), columns)?;
-        let sum = Tensor::zeros((self.batch.tokens(), columns), DType::F32, self.device.device());
+        let sum = Tensor::zeros((self.batch.tokens(), columns), self.device.dtype(), self.device.device());
         lookups.iter().try_fold(sum.map_err(failed)?, |sum, lookup| {
             let rows = self.rows_of(lookup)?;
             add(sum, &rows).map_err(failed)
@@ -86,15 +88,24 @@ impl Pass<CandleDevice> for CandlePass<'_> {
     }
 
     fn attention(&mut self, projected: Tensor, attention: &Attention<CandleDevice>) -> Result<Tensor, Error> {
-        attend(&projected, attention, self.batch, BLOCK_SCORES).map_err(failed)
+        let attended = match self.device.pads() && padded::fits(attention, self.batch) {
+            true => padded::attend(&projected, attention, self.batch, &mut self.shared),
+            false => attend(&projected, attention, self.batch, BLOCK_SCORES),
+        };
+        attended.map_err(failed)
     }
 
     fn pool(&mut self, x: &Tensor, pooling: &Pooling) -> Result<Tensor, Error> {
-        pool(x, pooling, self.batch).map_err(failed)
+        let pooled = match self.device.pads() && weighs(pooling) {
+            true => padded::pool(x, pooling, self.batch, &mut self.shared),
+            false => pool(x, pooling, self.batch),
+        };
+        pooled.map_err(failed)
     }
 
     fn read(&mut self, x: &Tensor, out: &mut [f32]) -> Result<(), Error> {
-        let values = x.flatten_all().and_then(|x| x.to_vec1::<f32>()).map_err(failed)?;
+        let values =
+            x.to_dtype(DType::F32).and_then(|x| x.flatten_all()?.to_vec1::<f32>()).map_err(failed)?;
         out.copy_from_slice(&values);
         Ok(())
     }

@@ -23,6 +23,11 @@ fn native() -> NativeDevice {
     NativeDevice::new(Kernels::best().unwrap(), Dtype::F32)
 }
 
+/// The CPU's own loops, and the operations of all other devices.
+fn ways() -> [(&'static str, CandleDevice); 2] {
+    [("here", CandleDevice::cpu()), ("as elsewhere", CandleDevice::as_elsewhere())]
+}
+
 fn far(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     assert!(a.iter().chain(b).all(|value| value.is_finite()));
@@ -127,10 +132,12 @@ fn attention() {
             ("key.weight", vec![case.head_dim]),
         ];
         let checkpoint = checkpoint("attention", &tensors, &mut chance);
-        let (got, want) =
-            (case.run(&CandleDevice::cpu(), &checkpoint, &batch), case.run(&native(), &checkpoint, &batch));
-        let far = far(&got, &want);
-        assert!(far < FAR, "{number}: {far:e} {case:?}");
+        let want = case.run(&native(), &checkpoint, &batch);
+        for (way, device) in ways() {
+            let got = case.run(&device, &checkpoint, &batch);
+            let far = far(&got, &want);
+            assert!(far < FAR, "{number} {way}: {far:e} {case:?}");
+        }
     }
 }
 
@@ -232,12 +239,14 @@ fn the_other_operations() {
             ("norm.bias", vec![width]),
         ];
         let checkpoint = checkpoint("operations", &tensors, &mut chance);
-        let got = operations(&CandleDevice::cpu(), &checkpoint, &batch, width);
         let want = operations(&native(), &checkpoint, &batch, width);
-        for ((name, got), (_, want)) in got.iter().zip(&want) {
-            let size = want.iter().fold(1.0_f32, |most, value| most.max(value.abs()));
-            let far = far(got, want);
-            assert!(far < FAR * size, "{name} of {lengths:?} × {width}: {far:e} of {size}");
+        for (way, device) in ways() {
+            let got = operations(&device, &checkpoint, &batch, width);
+            for ((name, got), (_, want)) in got.iter().zip(&want) {
+                let size = want.iter().fold(1.0_f32, |most, value| most.max(value.abs()));
+                let far = far(got, want);
+                assert!(far < FAR * size, "{way} {name} of {lengths:?} × {width}: {far:e} of {size}");
+            }
         }
     }
 }

@@ -56,6 +56,16 @@ pub enum LoadError {
         /// The oldest version that does.
         least: String,
     },
+    /// None of the providers that were asked for computes here.
+    #[error("none of these providers computes here: {against}; {library}: it has {has}")]
+    NoProvider {
+        /// What is against each.
+        against: String,
+        /// The library.
+        library: String,
+        /// What it was built with.
+        has: String,
+    },
     /// The library refused to set itself up.
     #[error("ONNX Runtime does not start: {message}")]
     Start {

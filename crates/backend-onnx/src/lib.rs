@@ -1,4 +1,4 @@
-//! The `onnx` executor: a model's ONNX export, run by ONNX Runtime on the CPU.
+//! The `onnx` executor: a model's ONNX export, run by ONNX Runtime.
 //!
 //! Nothing of ONNX Runtime is in our build. [`Onnx::load`] opens the library that the user has (npm's
 //! `onnxruntime-node` carries one) once a process, for good. The graph makes one row a token; pooling and
@@ -18,8 +18,10 @@ mod model_file;
 mod onnx;
 mod operators;
 mod proto;
+mod provider;
 mod session;
 
 pub use error::LoadError;
 pub use model_file::bytes;
 pub use onnx::{Onnx, Settings};
+pub use provider::Provider;

@@ -18,6 +18,7 @@ use crate::groups::Group;
 use crate::inputs::Filling;
 use crate::library::Library;
 use crate::model_file::ModelFile;
+use crate::provider::{self, Provider};
 use crate::session::{Running, failed};
 use crate::{LoadError, operators};
 
@@ -37,16 +38,18 @@ pub struct Settings {
     pub dtype: Option<String>,
     /// Whether the pooling was asked for, and is not the graph's to decide.
     pub pools: bool,
+    /// Who computes: the first of these that works here. None is the CPU.
+    pub providers: Vec<Provider>,
 }
 
 /// The session of these bytes and threads, which all handles of the process share.
 fn shared(
     model: &ModelFile,
     hash: u64,
-    threads: usize,
+    (threads, provider): (usize, Provider),
     open: impl FnOnce() -> Result<Running, LoadError>,
 ) -> Result<Arc<Running>, LoadError> {
-    let form = format!("onnx {} {hash:016x} {threads}", model.path.display());
+    let form = format!("onnx {} {hash:016x} {threads} {}", model.path.display(), provider.name());
     Store::process().get_or_make(Key { files: Vec::new(), form }, open)
 }
 
@@ -70,6 +73,8 @@ pub struct Onnx {
     hash: u64,
     dtype: &'static str,
     dtype_reason: &'static str,
+    provider: Provider,
+    provider_reason: String,
     kernel: String,
 }
 
@@ -93,9 +98,11 @@ impl Onnx {
         let dtype = checked_dtype(&model, settings.dtype.as_deref())?;
         let files = external::read(&model)?;
         let hash = hash(&model, &files);
-        let session = shared(&model, hash, settings.threads, || {
-            Running::open(&model, &files, &library, settings.threads)
-        })?;
+        let open = |provider| {
+            let how = (settings.threads, provider);
+            shared(&model, hash, how, || Running::open(&model, &files, &library, how))
+        };
+        let (session, provider, against) = provider::choose(&settings.providers, &library.name(), open)?;
         let graph = session.graph(&model.path, source)?;
         let device = NativeDevice::new(Kernels::best()?, kernels::Dtype::F32);
         let (tail, tail_hash) = match (&source.head, graph.rows) {
@@ -125,6 +132,8 @@ impl Onnx {
                 Some(_) => "as asked for",
                 None => "the number format of the graph that was found",
             },
+            provider,
+            provider_reason: reason(&settings.providers, &against),
             kernel: library.name(),
         })
     }
@@ -186,6 +195,15 @@ impl Onnx {
             })?;
         }
         Ok(())
+    }
+}
+
+/// Why this provider.
+fn reason(asked: &[Provider], against: &str) -> String {
+    match (asked, against) {
+        ([], _) => "this backend computes on the CPU unless providers are named".into(),
+        (_, "") => "the first of the providers that were named".into(),
+        (_, against) => format!("the first of the providers that were named that works: {against}"),
     }
 }
 
@@ -257,8 +275,8 @@ impl Backend for Onnx {
     fn description(&self) -> Description {
         Description {
             backend: "onnx",
-            device: "cpu".into(),
-            device_reason: "this backend computes on the CPU".into(),
+            device: self.provider.name().into(),
+            device_reason: self.provider_reason.clone(),
             dtype: self.dtype,
             dtype_reason: self.dtype_reason.into(),
             kernel: self.kernel.clone(),

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use nn::{Error, Source};
-use ort::ep::CPU;
 use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
@@ -16,6 +15,7 @@ use crate::gate::{self, Inside};
 use crate::graph::Graph;
 use crate::library::Library;
 use crate::model_file::{ModelFile, broken};
+use crate::provider::Provider;
 
 /// A graph that runs. One run at a time, for all handles that share it: `ort` asks for it, and a run has all threads.
 pub(crate) struct Running(Mutex<Option<Session>>);
@@ -26,10 +26,10 @@ impl Running {
         model: &ModelFile,
         files: &Files,
         library: &Library,
-        threads: usize,
+        (threads, provider): (usize, Provider),
     ) -> Result<Self, LoadError> {
         let _inside = Inside::enter().ok_or(LoadError::Ending)?;
-        let session = open(model, files, library, threads)?;
+        let session = open(model, files, library, (threads, provider))?;
         gate::watch();
         Ok(Self(Mutex::new(Some(session))))
     }
@@ -69,13 +69,18 @@ pub(crate) fn failed(message: &str) -> backend::Error {
     backend::Error::Library { library: "ONNX Runtime", message: one_line(message) }
 }
 
-fn open(model: &ModelFile, files: &Files, library: &Library, threads: usize) -> Result<Session, Error> {
+fn open(
+    model: &ModelFile,
+    files: &Files,
+    library: &Library,
+    (threads, provider): (usize, Provider),
+) -> Result<Session, Error> {
     let refused = |error: ort::Error| {
         let (name, reason) = (library.name(), one_line(error.message()));
         let remedy = "export the model again, or take a newer onnxruntime";
         broken(&model.path, format!("{name} refuses the graph: {reason}; {remedy}"))
     };
-    let mut builder = builder(library, threads).map_err(refused)?;
+    let mut builder = builder(library, threads, provider).map_err(refused)?;
     for (location, bytes) in files {
         builder = builder
             .with_external_initializer_file_in_memory(location, bytes.clone())
@@ -86,7 +91,7 @@ fn open(model: &ModelFile, files: &Files, library: &Library, threads: usize) -> 
 
 /// Memory goes back after each run: lengths differ from run to run, and an arena or a pattern would keep the
 /// largest. Threads sleep when there is nothing to do.
-fn builder(library: &Library, threads: usize) -> Result<SessionBuilder, ort::Error> {
+fn builder(library: &Library, threads: usize, provider: Provider) -> Result<SessionBuilder, ort::Error> {
     let builder = Session::builder(&library.environment)?
         .with_intra_threads(threads.max(1))?
         .with_inter_threads(1)?
@@ -96,7 +101,7 @@ fn builder(library: &Library, threads: usize) -> Result<SessionBuilder, ort::Err
         .with_log_level(LogLevel::Fatal)?
         // What was checked as protobuf is not to be read as anything else.
         .with_config_entry("session.load_model_format", "ONNX")?
-        .with_execution_providers([CPU::default().with_arena_allocator(false).build()])?;
+        .with_execution_providers([provider.dispatch()])?;
     Ok(builder)
 }
 

@@ -43,6 +43,17 @@ impl Batch {
         }
     }
 
+    /// Some of the texts.
+    pub fn part(&self, texts: Range<usize>) -> Self {
+        let mut part = Self::default();
+        for (place, text) in self.texts().enumerate().skip(texts.start).take(texts.len()) {
+            let (ids, types) = (&self.ids[text.clone()], &self.types[text.clone()]);
+            part.push(Text { ids, types, prompt_tokens: self.prompt_tokens[place] });
+            part.hide_last(text.len() - self.seen[place]);
+        }
+        part
+    }
+
     /// Number of texts.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -100,6 +111,19 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_is_what_its_texts_are() {
+        let mut batch = Batch::default();
+        batch.push(Text { ids: &[1, 2], types: &[], prompt_tokens: 1 });
+        batch.push(Text { ids: &[3, 4, 5], types: &[0, 1, 1], prompt_tokens: 2 });
+        batch.hide_last(2);
+        batch.push(Text { ids: &[6], types: &[], prompt_tokens: 0 });
+        let part = batch.part(1..3);
+        assert_eq!((part.ids(), part.types()), (&[3, 4, 5, 6][..], &[0, 1, 1, 0][..]));
+        assert_eq!((part.prompt_tokens(), part.seen()), (&[2, 0][..], &[1, 1][..]));
+        assert!(batch.part(1..1).is_empty());
+    }
 
     #[test]
     fn texts_lie_end_to_end() {

@@ -33,6 +33,19 @@ pub enum Error {
         /// What it said.
         message: String,
     },
+    /// A device's own memory is full.
+    #[error(
+        "{device} has {free} bytes of memory free, which {what} do not fit; use a smaller model or dtype, lower \
+         maxLength, or free other models"
+    )]
+    DeviceMemory {
+        /// The device.
+        device: String,
+        /// What was to fit.
+        what: String,
+        /// Bytes that were free.
+        free: u64,
+    },
     /// The working memory for this batch cannot be had.
     #[error("{bytes} bytes of working memory cannot be had; pass shorter texts or lower maxLength")]
     Memory {

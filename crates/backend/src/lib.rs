@@ -85,6 +85,11 @@ pub trait Backend: Send + Sync {
         false
     }
 
+    /// Threads worth having beside those that compute: they read texts meanwhile.
+    fn readers(&self) -> usize {
+        0
+    }
+
     /// A hash over the bytes of every weight the model uses.
     fn weights_hash(&self) -> u64;
 

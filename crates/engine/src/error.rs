@@ -279,6 +279,7 @@ fn model_code(error: &nn::Error) -> &'static str {
         nn::Error::NotFound { .. } => "ERR_MODEL_NOT_FOUND",
         nn::Error::Unsupported { .. } => "ERR_MODEL_UNSUPPORTED",
         nn::Error::Memory { .. } => "ERR_MEMORY",
+        nn::Error::Upload { source: source @ backend::Error::DeviceMemory { .. }, .. } => run_code(source),
         _ => "ERR_MODEL_FILE",
     }
 }
@@ -286,6 +287,7 @@ fn model_code(error: &nn::Error) -> &'static str {
 fn run_code(error: &backend::Error) -> &'static str {
     match error {
         backend::Error::Memory { .. } => "ERR_MEMORY",
+        backend::Error::DeviceMemory { .. } => "ERR_DEVICE_MEMORY",
         backend::Error::TokenId { .. } => "ERR_MODEL_FILE",
         backend::Error::Library { .. } => "ERR_BACKEND",
         _ => "ERR_TOKENIZER",

@@ -34,6 +34,9 @@ pub struct Info {
     pub device: String,
     /// Why this device.
     pub device_reason: String,
+    /// What is against a GPU that this binary was made for and leaves aside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_warning: Option<String>,
     /// `"f32"`, …
     pub dtype: &'static str,
     /// Why this number format.

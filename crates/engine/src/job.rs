@@ -19,6 +19,8 @@ pub(crate) use crate::ticket::Ticket;
 
 /// Bytes of text that one task tokenizes: about a millisecond of work.
 const SLICE_BYTES: usize = 4096;
+/// More where a backend likes batches of so many tokens that a slice would not fill half of one: bytes a token.
+const SLICE_TOKEN_BYTES: usize = 2;
 
 /// Batches are not cut smaller than this share of what the backend likes, to give idle threads some.
 const SMALLEST_SHARE: usize = 8;
@@ -220,7 +222,7 @@ impl<W: Work> Job<W> {
         let model = self.work.model();
         let most = model.pace.tokens_of(BATCH_TIME).min(model.backend.batch_tokens());
         let total: usize = texts.iter().map(|text| text.encoded.ids.len()).sum();
-        let threads = model.lane.threads();
+        let threads = model.lane.threads().min(model.backend.concurrency());
         let share = total.div_ceil(total.div_ceil(most).max(threads).max(1));
         let target = share.max(most / SMALLEST_SHARE);
         let mut batches: Vec<Vec<Tokenized>> = Vec::new();
@@ -413,17 +415,18 @@ fn zeros(length: usize) -> Result<Vec<f32>, backend::Error> {
     Ok(values)
 }
 
-/// Neighbouring texts of about [`SLICE_BYTES`] each; a longer one is alone.
+/// Neighbouring texts of about [`SLICE_BYTES`] each, or as many as the backend likes; a longer one is alone.
 fn slices(work: &impl Work) -> Vec<Range<usize>> {
-    cut((0..work.len()).map(|row| work.bytes(row)))
+    let liked = work.model().backend.batch_tokens().saturating_mul(SLICE_TOKEN_BYTES);
+    cut((0..work.len()).map(|row| work.bytes(row)), SLICE_BYTES.max(liked))
 }
 
-fn cut(sizes: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
+fn cut(sizes: impl Iterator<Item = usize>, most: usize) -> Vec<Range<usize>> {
     let mut slices: Vec<Range<usize>> = Vec::new();
-    let mut bytes = SLICE_BYTES;
+    let mut bytes = most;
     for (row, size) in sizes.enumerate() {
         match slices.last_mut() {
-            Some(slice) if bytes + size <= SLICE_BYTES => slice.end = row + 1,
+            Some(slice) if bytes + size <= most => slice.end = row + 1,
             _ => {
                 slices.push(row..row + 1);
                 bytes = 0;
@@ -441,12 +444,13 @@ mod tests {
     #[test]
     fn slices_cover_every_text_once() {
         let sizes: Vec<usize> = (0..1000).map(|i| i * 37 % 6000).collect();
-        let slices = cut(sizes.iter().copied());
+        let slices = cut(sizes.iter().copied(), SLICE_BYTES);
         let rows: Vec<usize> = slices.iter().cloned().flatten().collect();
         assert_eq!(rows, (0..1000).collect::<Vec<_>>());
         for slice in slices.iter().filter(|slice| slice.len() > 1) {
             assert!(sizes[slice.clone()].iter().sum::<usize>() <= SLICE_BYTES);
         }
-        assert!(cut(std::iter::empty()).is_empty());
+        assert!(cut(std::iter::empty(), SLICE_BYTES).is_empty());
+        assert_eq!(cut([3, 3, 3, 9].into_iter(), 7), [0..2, 2..3, 3..4]);
     }
 }

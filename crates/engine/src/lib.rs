@@ -5,6 +5,8 @@
 //! once, and calls back when the vectors are there. Nothing here knows JavaScript.
 
 mod cache;
+#[cfg(feature = "candle")]
+mod candle;
 mod classifier;
 mod contain;
 mod convert;
@@ -29,8 +31,10 @@ mod multi_vector;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod overflow;
+mod place;
 #[cfg(test)]
 mod probe;
+mod processors;
 mod registry;
 mod reranker;
 mod router;
@@ -60,6 +64,7 @@ pub use load::{LoadOptions, Task};
 pub use machine::Machine;
 pub use multi_vector::{MultiVectorEmbedder, Role, TokensRequest};
 pub use overflow::{Overflow, Side};
+pub use processors::{Processor, leave_aside, open_libraries};
 pub use registry::{Loaded, Registration, Registry, Running, Settings, Stats};
 pub use reranker::{RerankRequest, Reranker, Score};
 pub use scheduler::{Priority, spawn};

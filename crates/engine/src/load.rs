@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use text::{Limit, Reading, Tokenizer};
 use twox_hash::XxHash3_64;
 
+use crate::executor::Opened;
 use crate::spec::Purpose;
 use crate::{Error, Spec, executor, judge};
 
@@ -17,7 +18,7 @@ use crate::{Error, Spec, executor, judge};
 pub struct LoadOptions {
     /// `"native"`, `"candle"` or `"onnx"`.
     pub backend: Option<String>,
-    /// `"auto"` or `"cpu"`.
+    /// `"auto"`, `"cpu"`, `"cuda"`, `"cuda:N"`, several of these with commas, or `"metal"`.
     pub device: Option<String>,
     /// `"auto"`, `"f32"`, `"bf16"` or `"int8"`, as far as the backend has it.
     pub dtype: Option<String>,
@@ -37,6 +38,8 @@ pub struct LoadOptions {
     pub onnx_file: Option<String>,
     /// The file of the ONNX Runtime library, for `"onnx"` where `ORT_DYLIB_PATH` names none.
     pub onnx_library: Option<String>,
+    /// Providers of ONNX Runtime by name, for `"onnx"`.
+    pub providers: Vec<String>,
     /// Where a model comes from that is named and not a folder.
     pub hub: hub::Options,
 }
@@ -52,6 +55,10 @@ pub(crate) struct Parts {
     pub(crate) spec: Spec,
     pub(crate) tokenizer: Arc<SharedTokenizer>,
     pub(crate) backend: Box<dyn Backend>,
+    /// Why on this processor.
+    pub(crate) reason: String,
+    /// Of a GPU that is left aside.
+    pub(crate) warning: Option<String>,
     pub(crate) max_length: usize,
 }
 
@@ -115,12 +122,12 @@ impl Serialize for Task {
 /// Reads a folder.
 pub(crate) fn load(folder: &Path, options: &LoadOptions, task: Task) -> Result<Parts, Error> {
     let (spec, tokenizer) = described(folder, options, task)?;
-    let backend = executor::open(&spec.source, options)?;
+    let Opened { backend, reason, warning } = executor::open(&spec.source, options)?;
     check_vocabulary(&spec, &tokenizer.tokenizer)?;
     let max_length = max_length(&spec, &tokenizer.tokenizer, backend.positions(), options)?;
     // A limit that leaves no room for text shows here and not at every call.
     tokenizer.tokenizer.encode("", &Limit::new(max_length))?;
-    Ok(Parts { spec, tokenizer, backend, max_length })
+    Ok(Parts { spec, tokenizer, backend, reason, warning, max_length })
 }
 
 /// All of a folder but its weights.

@@ -32,7 +32,8 @@ impl Model {
     pub(crate) fn load(model: &Fetched, options: &LoadOptions, task: Task) -> Result<Self, Error> {
         let parts = load(&model.folder, options, task)?;
         let threads = Lane::new(options.threads).threads();
-        let lane = Lane::new(Some(threads.min(parts.backend.concurrency())));
+        let at_once = parts.backend.concurrency().saturating_add(parts.backend.readers());
+        let lane = Lane::new(Some(threads.min(at_once)));
         let info = describe(model, &parts, threads)?;
         let Parts { spec, tokenizer, backend, .. } = parts;
         let max_batch = options.max_batch.unwrap_or(usize::MAX);
@@ -137,7 +138,8 @@ fn describe(model: &Fetched, parts: &Parts, threads: usize) -> Result<Info, Erro
         normalizes: spec.normalizes,
         backend: description.backend,
         device: description.device,
-        device_reason: description.device_reason,
+        device_reason: parts.reason.clone(),
+        device_warning: parts.warning.clone(),
         dtype: description.dtype,
         dtype_reason: description.dtype_reason,
         kernel: description.kernel,

@@ -1,7 +1,7 @@
 //! The `onnx` executor: its settings out of the options, its faults as ours.
 
 use backend::Backend;
-use backend_onnx::{LoadError, Onnx, Settings};
+use backend_onnx::{LoadError, Onnx, Provider, Settings};
 use nn::Source;
 
 use crate::scheduler::Lane;
@@ -11,10 +11,11 @@ use crate::{Error, LoadOptions, graphs};
 pub(crate) fn open(source: &Source, options: &LoadOptions) -> Result<Box<dyn Backend>, Error> {
     let settings = Settings {
         library: options.onnx_library.as_ref().map(Into::into),
-        threads: Lane::new(options.threads).threads(),
+        threads: Lane::new(threads(options)?).threads(),
         files: graphs::candidates(options),
         dtype: options.dtype.clone().filter(|dtype| dtype != "auto"),
         pools: options.pooling.is_some(),
+        providers: providers(options)?,
     };
     Ok(Box::new(Onnx::load(source, &settings).map_err(fault)?))
 }
@@ -22,6 +23,36 @@ pub(crate) fn open(source: &Source, options: &LoadOptions) -> Result<Box<dyn Bac
 /// Bytes of a model's export, its external data included.
 pub(crate) fn bytes(source: &Source, options: &LoadOptions) -> Result<u64, Error> {
     backend_onnx::bytes(&source.folder, &graphs::candidates(options)).map_err(fault)
+}
+
+/// Those of the option, else those of the variable that other servers of ONNX models read.
+fn providers(options: &LoadOptions) -> Result<Vec<Provider>, Error> {
+    const VARIABLE: &str = "ORT_EXECUTION_PROVIDER";
+    let known = Provider::ALL.map(|(name, _)| format!("{name:?}")).join(", ");
+    let named =
+        |name: &str| Provider::named(name).ok_or_else(|| format!("must name some of {known}, got {name:?}"));
+    if !options.providers.is_empty() {
+        let providers = options.providers.iter().map(|name| named(name)).collect::<Result<_, _>>();
+        return providers.map_err(|wrong| Error::Options { message: format!("providers {wrong}") });
+    }
+    let value = std::env::var(VARIABLE).unwrap_or_default();
+    let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let providers = names.map(|name| named(&name.to_lowercase())).collect::<Result<_, _>>();
+    providers.map_err(|wrong| Error::Settings { message: format!("{VARIABLE} {wrong}") })
+}
+
+/// Likewise.
+fn threads(options: &LoadOptions) -> Result<Option<usize>, Error> {
+    const VARIABLE: &str = "ORT_NUM_THREADS";
+    let value = std::env::var(VARIABLE).unwrap_or_default();
+    if options.threads.is_some() || value.is_empty() {
+        return Ok(options.threads);
+    }
+    let threads = value.parse().ok().filter(|threads| (1..=1024).contains(threads));
+    let wrong = || Error::Settings {
+        message: format!("{VARIABLE} must be a whole number from 1 to 1024, got {value:?}"),
+    };
+    threads.ok_or_else(wrong).map(Some)
 }
 
 fn fault(error: LoadError) -> Error {

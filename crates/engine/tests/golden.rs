@@ -150,7 +150,7 @@ fn classifier(backend: &str, folder: &Path, labels: usize) -> Box<dyn Backend> {
     let source = nn::Source { folder: folder.into(), config, adapter: None, head };
     match backend {
         #[cfg(feature = "candle")]
-        "candle" => Box::new(backend_candle::Candle::load(&source).unwrap()),
+        "candle" => Box::new(backend_candle::Candle::load(&source, Default::default()).unwrap()),
         _ => Box::new(backend_native::Native::load(&source, Some(kernels::Dtype::F32)).unwrap()),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{Device, Norm, Positions, Rope};
 
 /// Which keys a query sees, within its own text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mask {
     /// All of them.
     Full,

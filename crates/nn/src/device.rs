@@ -19,7 +19,7 @@ pub trait Device: Send + Sync + Sized + 'static {
     type Pass<'a>: Pass<Self>;
 
     /// Names the layout of uploaded weights: equal layouts share them.
-    fn layout(&self) -> &'static str;
+    fn layout(&self) -> &str;
     /// Takes a weight of `rows` outputs by `columns` inputs, row-major as checkpoints store it.
     fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<Self::Matrix, backend::Error>;
     /// Takes a table of `rows` rows.

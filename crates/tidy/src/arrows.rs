@@ -31,6 +31,7 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
             "text",
             "convert",
             "nn",
+            "devices",
             "backend",
             "backend-native",
             "backend-candle",

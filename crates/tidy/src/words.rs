@@ -21,16 +21,27 @@ const fn word(word: &'static str, rooms: &'static [&'static str]) -> Word {
 
 const INSTRUCTIONS: &[&str] = &["crates/kernels/src/isa/", "crates/kernels/src/simd"];
 
-/// Not all of the kernels: a file that joins these is looked at twice.
+/// Not all of the kernels, and what calls a driver's functions: a file that joins these is looked at twice.
 const UNSAFE: &[&str] = &[
     "crates/kernels/src/isa/",
     "crates/kernels/src/simd",
     "crates/kernels/src/gemm",
     "crates/kernels/src/op/attention.rs",
     "crates/kernels/src/exit.rs",
+    "crates/devices/src/library.rs",
 ];
 
-/// The list. The rooms of `cuda` and `https` are named before they are built.
+/// Who owns GPUs, and the manifests that forward their features.
+const GPUS: &[&str] = &[
+    "crates/backend-candle/",
+    "crates/devices/",
+    "crates/backend-onnx/Cargo.toml",
+    "crates/engine/Cargo.toml",
+    "Cargo.toml",
+    "src/lib.rs",
+];
+
+/// The list.
 pub const WORDS: &[Word] = &[
     word("unsafe", UNSAFE),
     word("target_feature", INSTRUCTIONS),
@@ -43,8 +54,9 @@ pub const WORDS: &[Word] = &[
     word("napi_derive", &["src/", "Cargo.toml"]),
     word("napi_build", &["build.rs", "Cargo.toml"]),
     word("libc", &["crates/kernels/"]),
-    word("cuda", &["crates/backend-candle/"]),
-    word("metal", &["crates/backend-candle/"]),
+    word("cuda", GPUS),
+    word("metal", GPUS),
+    word("libloading", &["crates/devices/"]),
     Word { word: "https", rooms: &["crates/hub/"], in_strings: true },
 ];
 
