@@ -29,10 +29,10 @@ export const SETS = [
   { features: ['flash-attn'], needs: 'more' },
 ]
 
-/** Sets that stop, and the beginning of what they say. Compiled for Linux. */
+/** Sets that stop on Linux, and what is said: crates that they need say it before ours is compiled. */
 export const SENSELESS = [
-  { features: ['metal'], says: 'the feature "metal" is for macOS' },
-  { features: ['accelerate'], says: 'the feature "accelerate" is Apple' },
+  { features: ['metal'], says: 'only works on Apple platforms' },
+  { features: ['accelerate'], says: 'only supported on Apple targets' },
 ]
 
 const ENVIRONMENTS = {
