@@ -28,6 +28,9 @@ const UNSAFE: &[&str] = &[
     "crates/kernels/src/gemm",
     "crates/kernels/src/op/attention.rs",
     "crates/kernels/src/exit.rs",
+    "crates/kernels/src/priority.rs",
+    "crates/kernels/src/shared.rs",
+    "crates/kernels/src/team.rs",
     "crates/devices/src/library.rs",
 ];
 
