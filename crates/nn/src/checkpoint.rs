@@ -185,7 +185,7 @@ impl Checkpoint {
     }
 
     /// Reads a tensor of reals or whole numbers as f32. For files that are known to hold them: a whole number
-    /// in place of a real one is a packed weight, which [`read`](Self::read) refuses.
+    /// in place of a real one is a packed weight, which `read` refuses.
     ///
     /// # Errors
     /// A tensor that is missing, or of another kind.
