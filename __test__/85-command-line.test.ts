@@ -453,6 +453,7 @@ test('info, presets, models of a folder, bench', async () => {
     ['splade-bert-own', 'sparse'],
     ['late-pylate', 'late'],
     ['albert-labels', 'classify'],
+    ['bge-m3', 'hybrid'],
   ] as const) {
     expect(await json(['info', tiny(name), '--task', task, '--json'])).toMatchObject({ model: tiny(name) })
   }
@@ -461,6 +462,7 @@ test('info, presets, models of a folder, bench', async () => {
   for (const [name, task] of [
     ['splade-distilbert', 'sparse'],
     ['late-pylate', 'late'],
+    ['bge-m3', 'hybrid'],
     ['rerank-qwen3-small', 'rerank'],
   ] as const) {
     expect(models).toContainEqual(expect.objectContaining({ name, use: expect.arrayContaining([task]) }))

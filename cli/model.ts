@@ -2,6 +2,7 @@
 import {
   Classifier,
   Embedder,
+  HybridEmbedder,
   type LoadOptions,
   type LoadProgress,
   type ModelInfo,
@@ -76,7 +77,7 @@ export async function loadReranker(typed: Model, screen: Screen, signal: AbortSi
 }
 
 /** What a model can be loaded for. */
-export const TASKS = ['embed', 'rerank', 'classify', 'sparse', 'late'] as const satisfies readonly Task[]
+export const TASKS = ['embed', 'rerank', 'classify', 'sparse', 'late', 'hybrid'] as const satisfies readonly Task[]
 
 /** Loads a model for a task, to look at it. */
 export async function loadFor(
@@ -89,7 +90,7 @@ export async function loadFor(
   if (task === 'rerank') return loadReranker(typed, screen, signal)
   if (typed.model === undefined) throw new UsageError(`a model for ${task} has to be named`)
   const { stop, ...options } = toLoadOptions(typed, screen, signal)
-  const kind = { classify: Classifier, sparse: SparseEmbedder, late: MultiVectorEmbedder }[task]
+  const kind = { classify: Classifier, sparse: SparseEmbedder, late: MultiVectorEmbedder, hybrid: HybridEmbedder }[task]
   return kind.load(typed.model, options).finally(stop)
 }
 

@@ -105,7 +105,8 @@ async function uses(folder: string, config: Record<string, unknown>): Promise<Ta
     ['sparse_linear', 'sparse'],
     ['colbert_linear', 'late'],
   ] as const
-  return ['embed', ...layers.filter(([file]) => has(`${file}.safetensors`)).map(([, task]) => task)]
+  const found = layers.filter(([file]) => has(`${file}.safetensors`)).map(([, task]) => task)
+  return ['embed', ...found, ...(found.length === layers.length ? (['hybrid'] as const) : [])]
 }
 
 /** What cannot be read says nothing: the loader says why, when it is asked to. */
