@@ -33,6 +33,7 @@ test('the exports are these', () => {
   expect(Object.keys(esm).sort()).toEqual([
     'Classifier',
     'Embedder',
+    'HybridEmbedder',
     'ModelError',
     'Models',
     'MultiVectorEmbedder',
