@@ -103,9 +103,13 @@ async function main() {
     `plain write and flush: ${rate(plain).toFixed(0)} MB/s; downloads: ${seconds.map((time) => rate([time]).toFixed(0)).join(' ')}`,
   )
   console.log(`event loop: ${median(delays).toFixed(1)} ms, beside threads that spin ${median(spinning).toFixed(1)} ms`)
-  verdict('download', rate(seconds), wanted, { unit: ' MB/s', atLeast: true, digits: 0 })
+  // A smoke run shares the machine with the rest of the gate: its times say nothing.
+  verdict('download', rate(seconds), options.smoke ? 0 : wanted, { unit: ' MB/s', atLeast: true, digits: 0 })
   verdict('memory', Math.max(...growths), 30, { unit: ' MB more', digits: 1 })
-  verdict('event loop', Math.max(0, median(delays) - median(spinning)), 10, { unit: ' ms more', digits: 1 })
+  verdict('event loop', Math.max(0, median(delays) - median(spinning)), options.smoke ? 1000 : 10, {
+    unit: ' ms more',
+    digits: 1,
+  })
 }
 
 if (process.argv[2] === '--serve') serve(Number(process.argv[3]))
