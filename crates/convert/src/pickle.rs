@@ -52,6 +52,9 @@ const STORAGES: [&str; 10] = [
     "BoolStorage",
 ];
 
+/// Of `_rebuild_tensor_v2`: storage, offset, size, stride, requires_grad, backward_hooks, metadata.
+const MOST_ARGUMENTS: usize = 7;
+
 /// More values are no model.
 const MOST_VALUES: usize = 1 << 20;
 
@@ -274,7 +277,8 @@ impl<'a> Machine<'a> {
         };
         match (&self.values[function], arguments.as_slice()) {
             (Value::Name(Name::OrderedDict), []) => self.push(Value::Dict(Vec::new())),
-            (Value::Name(Name::RebuildTensor), [_, _, _, _, ..]) => {
+            // No more arguments than there are: they are kept once more for each call.
+            (Value::Name(Name::RebuildTensor), [_, _, _, _, ..]) if arguments.len() <= MOST_ARGUMENTS => {
                 let arguments = arguments.clone();
                 self.push(Value::Tensor(arguments))
             }
@@ -292,10 +296,10 @@ impl<'a> Machine<'a> {
         let Value::Dict(fields) = &self.values[state] else {
             return Err("it gives an object a state".into());
         };
-        let metadata = Value::Text("_metadata".into());
-        if fields.iter().all(|&(name, _)| self.values[name] == metadata)
-            && matches!(self.top()?, Value::Dict(_))
-        {
+        // The only field: one look, however often a pickle asks for it.
+        let is_metadata = |name: Id| matches!(&self.values[name], Value::Text(text) if text == "_metadata");
+        let is_known = matches!(fields.as_slice(), &[(name, _)] if is_metadata(name));
+        if is_known && matches!(self.top()?, Value::Dict(_)) {
             return Ok(());
         }
         Err("it gives an object a state".into())

@@ -55,6 +55,9 @@ pub(crate) fn read(archive: &mut Archive) -> Result<Vec<Tensor>, Error> {
         }
         tensors.push(tensor);
     }
+    if tensors.is_empty() {
+        return Err(broken("holds no tensors".into()));
+    }
     Ok(tensors)
 }
 

@@ -131,6 +131,26 @@ fn depth_and_number_cost_what_their_bytes_cost() {
     refused("nested", &pickled(&nested), "no dictionary");
     let many = [b"\x80\x02", &[b')'; 2_000_000][..], b"."].concat();
     refused("many", &pickled(&many), "more than 1048576 values");
+    // One long tuple as the arguments of many calls, and one long dictionary as many states.
+    let calls = [
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nq\x00Nq\x01(",
+        &b"h\x01".repeat(100_000)[..],
+        b"tq\x02",
+        &b"h\x00h\x02R".repeat(100_000),
+        b".",
+    ];
+    refused("calls", &pickled(&calls.concat()), "torch.save would not");
+    let field = [&text("_metadata")[..], b"q\x01Nq\x02"].concat();
+    let states = [
+        b"\x80\x02}}q\x00(",
+        &field[..],
+        &b"h\x01h\x02".repeat(100_000),
+        b"u",
+        &b"h\x00b".repeat(100_000),
+        b".",
+    ];
+    refused("states", &pickled(&states.concat()), "a state");
+    refused("no-tensors", &pickled(b"\x80\x02}."), "holds no tensors");
     let long = vec![b'N'; 5 << 20];
     refused("too-long", &pickled(&long), "longer than");
 }

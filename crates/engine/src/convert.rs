@@ -52,6 +52,7 @@ fn converted(folder: &Path, wanted: &Conversion, cancelled: &AtomicBool) -> Resu
     if !folder.is_dir() {
         return Err(Error::NotAFolder { name: folder.display().to_string() });
     }
+    check_model(folder)?;
     let format = format(wanted)?;
     let Some(output) = wanted.output.as_deref().map(Path::new) else {
         let written = unpickle_all(folder, folder, cancelled)?;
@@ -68,6 +69,17 @@ fn converted(folder: &Path, wanted: &Conversion, cancelled: &AtomicBool) -> Resu
         // Nobody else knows its name.
         let _ = fs::remove_dir_all(&stage);
     })
+}
+
+/// A model or an adapter says what it is.
+fn check_model(folder: &Path) -> Result<(), Error> {
+    for name in ["config.json", "modules.json", "adapter_config.json"] {
+        if files::exists(&folder.join(name))? {
+            return Ok(());
+        }
+    }
+    let remedy = "pass the folder of a model, as `download` gives it".into();
+    Err(nn::Error::NotFound { path: folder.join("config.json"), remedy }.into())
 }
 
 fn format(wanted: &Conversion) -> Result<Option<Format>, Error> {

@@ -137,6 +137,16 @@ fn layers_beside_a_model_come_along() {
 }
 
 #[test]
+fn a_folder_without_a_model_is_refused() {
+    let (folder, output) = (fresh("no-model"), fresh("no-model-converted"));
+    std::fs::create_dir_all(&folder).unwrap();
+    for wanted in [Conversion::default(), to(&output, None), to(&output, Some("int8"))] {
+        assert_eq!(run(&folder, wanted).unwrap_err().code(), "ERR_MODEL_NOT_FOUND");
+    }
+    assert!(!output.exists());
+}
+
+#[test]
 fn weights_in_several_pickles_are_refused_by_name() {
     let folder = copy(&data("broken-models/pickle-only"), "several");
     let pickle = folder.join("pytorch_model.bin");
