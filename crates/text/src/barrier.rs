@@ -2,9 +2,9 @@
 //!
 //! A barrier is a place between two characters that no token, no pre-token and
 //! no normalizer rule reaches over: between `g` and the space in `a dog barks`.
-//! Tokens before it do not depend on the text after it, and the reverse. Where
-//! that is not certain for a tokenizer, it has no barriers, and its texts are
-//! tokenised whole.
+//! Tokens before it do not depend on the text after it, and the reverse, but for where a text begins: some
+//! tokenizers put a space before it, or take one away. Where that is not certain for a tokenizer, it has no
+//! barriers, and its texts are tokenised whole.
 //!
 //! Two things make a place a barrier:
 //! 1. the pre-tokenizer splits there, which is tried out on short probes, and
@@ -20,7 +20,6 @@ use serde_json::to_value;
 use tokenizers::models::ModelWrapper;
 use tokenizers::{AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-use crate::Side;
 use crate::locality::{normalizer_is_local, pre_tokenizer_is_local};
 
 /// Characters that may stand after a barrier; `中` stands for all ideographs.
@@ -29,22 +28,22 @@ const AFTER: [char; 10] = [' ', '\n', '\t', '\u{3000}', ',', '.', '，', '。', 
 /// One probe for each kind of character before a barrier: letters, ideographs, digits, all else.
 const BEFORE: [char; 4] = ['x', '中', '1', '!'];
 
+/// Index of letters in [`BEFORE`].
+const LETTER: usize = 0;
+
 /// What may follow: a barrier must hold before all of them.
 const FOLLOWING: [&str; 5] = ["y", "1", "!", " y", ""];
 
 /// One script, one category, no normalization: the oldest block of them.
 const IDEOGRAPHS: RangeInclusive<char> = '一'..='鿋';
 
-/// Bytes beside the cut that are never trusted: half a grapheme, a run of combining marks.
-const LEAST_MARGIN: usize = 64;
-
 /// The places where texts of one tokenizer may be cut.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Barriers {
     /// `holds[kind of character before][character after]`
     holds: [[bool; AFTER.len()]; BEFORE.len()],
-    /// Bytes beside a cut that are not trusted: an added token may be cut in half there.
-    margin: usize,
+    /// The last characters of added tokens, behind which a text begins anew.
+    ends: Vec<char>,
 }
 
 impl Barriers {
@@ -56,33 +55,15 @@ impl Barriers {
             return None;
         }
         let added = tokenizer.get_added_tokens_decoder();
-        if added.values().any(reaches_over_a_barrier) {
+        if added.values().any(looks_further) {
             return None;
         }
-        let longest = added.values().map(|token| token.content.len()).max().unwrap_or(0);
-        let holds = table(tokenizer)?;
-        Some(Self { holds, margin: LEAST_MARGIN + longest })
+        let ends = added.values().filter_map(|token| token.content.chars().next_back()).collect();
+        Some(Self { holds: table(tokenizer)?, ends })
     }
 
-    /// The part of a window whose tokens are those of the whole text, when the
-    /// text goes on at the end that `side` cuts.
-    ///
-    /// The second barrier from the cut is taken; the first would do.
-    pub(crate) fn trusted(&self, window: &str, side: Side) -> Option<Range<usize>> {
-        let margin = self.margin.min(window.len());
-        match side {
-            Side::Right => {
-                let inner = &window[..boundary(window, window.len() - margin)];
-                self.places(inner).nth_back(1).map(|place| 0..place)
-            }
-            Side::Left => {
-                let start = boundary(window, margin);
-                self.places(&window[start..]).nth(1).map(|place| start + place..window.len())
-            }
-        }
-    }
-
-    fn places(&self, text: &str) -> impl DoubleEndedIterator<Item = usize> {
+    /// The barriers of a text, as byte offsets. They would be barriers behind a letter, too.
+    pub(crate) fn places(&self, text: &str) -> impl DoubleEndedIterator<Item = usize> {
         let places = text.char_indices().filter(|&(at, after)| {
             text[..at].chars().next_back().is_some_and(|before| self.between(before, after))
         });
@@ -91,17 +72,20 @@ impl Barriers {
 
     fn between(&self, before: char, after: char) -> bool {
         let Some(column) = column(after) else { return false };
+        if self.ends.contains(&before) {
+            return false;
+        }
         match kind(before) {
             Kind::Never => false,
-            Kind::Known(row) => self.holds[row][column],
+            Kind::Known(row) => self.holds[row][column] && self.holds[LETTER][column],
             Kind::Unknown => self.holds.iter().all(|row| row[column]),
         }
     }
 }
 
-/// The nearest character boundary at or before `at`.
-pub(crate) fn boundary(text: &str, at: usize) -> usize {
-    (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+/// Whether a barrier may stand before this character.
+pub(crate) fn may_follow(after: char) -> bool {
+    column(after).is_some()
 }
 
 /// Index in [`AFTER`].
@@ -122,8 +106,8 @@ enum Kind {
 /// Only characters of which `\p{L}` and `\p{N}` are certain are called letters and digits.
 fn kind(character: char) -> Kind {
     match character {
-        'a'..='z' | 'A'..='Z' | 'À'..='Ö' | 'Ø'..='ö' | 'ø'..='ʯ' | 'А'..='я' => Kind::Known(0),
-        'ぁ'..='ゖ' | 'ァ'..='ヺ' | '가'..='힣' => Kind::Known(0),
+        'a'..='z' | 'A'..='Z' | 'À'..='Ö' | 'Ø'..='ö' | 'ø'..='ʯ' | 'А'..='я' => Kind::Known(LETTER),
+        'ぁ'..='ゖ' | 'ァ'..='ヺ' | '가'..='힣' => Kind::Known(LETTER),
         _ if IDEOGRAPHS.contains(&character) => Kind::Known(1),
         '0'..='9' => Kind::Known(2),
         '!'..='~' => Kind::Known(3),
@@ -136,13 +120,15 @@ fn kind(character: char) -> Kind {
     }
 }
 
-/// Whether an added token holds what may be a barrier in a text.
-fn reaches_over_a_barrier(token: &AddedToken) -> bool {
+/// Whether an added token depends on what lies beyond a barrier: it holds one, must stand alone, or ends in a letter
+/// that a normalizer may have made of another.
+fn looks_further(token: &AddedToken) -> bool {
     let characters = token.content.chars();
-    characters.clone().zip(characters.skip(1)).any(|(before, after)| {
-        let spaced = after == '\u{2581}' || column(after).is_some();
+    let over = characters.clone().zip(characters.clone().skip(1)).any(|(before, after)| {
+        let spaced = after == '\u{2581}' || may_follow(after);
         spaced && !before.is_whitespace() && before != '\u{2581}'
-    })
+    });
+    over || token.single_word || token.normalized && characters.last().is_some_and(char::is_alphanumeric)
 }
 
 fn table(tokenizer: &tokenizers::Tokenizer) -> Option<[[bool; AFTER.len()]; BEFORE.len()]> {
@@ -207,13 +193,6 @@ mod tests {
     use super::*;
     use crate::nasty::Random;
 
-    impl Barriers {
-        /// The margin hides what is wrong with a barrier.
-        pub(crate) fn without_margin(self) -> Self {
-            Self { margin: 0, ..self }
-        }
-    }
-
     fn tokenizer(model: &str) -> tokenizers::Tokenizer {
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
         tokenizers::Tokenizer::from_file(data.join(model).join("tokenizer.json")).unwrap()
@@ -268,10 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn an_added_token_over_a_space_leaves_no_barriers() {
-        let mut tokenizer = tokenizer("bert-cls-prompts");
-        tokenizer.add_tokens([AddedToken::from("New York", false)]).unwrap();
-        assert_eq!(Barriers::of(&tokenizer), None);
+    fn an_added_token_that_looks_further_leaves_no_barriers() {
+        let alone = AddedToken::from("<x>", false).single_word(true);
+        for token in [AddedToken::from("New York", false), alone, AddedToken::from("dog", false)] {
+            let mut tokenizer = tokenizer("bert-cls-prompts");
+            tokenizer.add_tokens([token]).unwrap();
+            assert_eq!(Barriers::of(&tokenizer), None);
+        }
     }
 
     #[test]
@@ -282,11 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cut_is_never_trusted() {
-        let barriers = Barriers::of(&tokenizer("bert-cls-prompts")).unwrap();
-        let window = "dog ".repeat(100);
-        assert_eq!(barriers.trusted(&window, Side::Right), Some(0..323));
-        assert_eq!(barriers.trusted(&window, Side::Left), Some(75..400));
-        assert_eq!(barriers.trusted("dog dog dog", Side::Right), None);
+    fn a_text_begins_anew_behind_an_added_token() {
+        assert_eq!(places("bert-cls-prompts", "a [SEP] dog [x] cat"), [1, 11]);
     }
 }

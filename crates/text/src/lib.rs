@@ -23,9 +23,9 @@
 //! | `frame.rs` | the special tokens around a text |
 //! | `pair.rs` | two texts as one input |
 //! | `settings.rs` | `tokenizer_config.json` |
-//! | `window.rs` | long texts: tokenise only as much as is needed |
+//! | `words.rs` | texts word by word: no more than is needed, and what words become is remembered |
 //! | `chunks.rs` | texts that are too long, as windows that overlap |
-//! | `barrier.rs` | where a text may be cut without changing tokens before it |
+//! | `barrier.rs` | where a text may be cut without changing tokens |
 //! | `locality.rs` | which normalizers and pre-tokenizers look no further than that |
 //! | `guard.rs` | panics of the `tokenizers` crate become errors |
 //!
@@ -49,7 +49,7 @@ mod pair;
 mod reading;
 mod settings;
 mod tokenizer;
-mod window;
+mod words;
 
 pub use error::Error;
 pub use limit::{Limit, Overflow, Side};

@@ -7,14 +7,13 @@ use std::sync::OnceLock;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::{AddedToken, Model};
 
-use crate::barrier::Barriers;
 use crate::chunks::windows;
 use crate::frame::Frame;
 use crate::guard::guarded;
 use crate::pair::{PairFrame, longest_first};
 use crate::reading::{Facts, Reading};
 use crate::settings::Settings;
-use crate::window::Wanted;
+use crate::words::{Wanted, Words};
 use crate::{Error, Limit, Overflow, Side};
 
 /// A tokenizer's files as they were read: reading them safely is the caller's work.
@@ -68,8 +67,8 @@ pub struct Tokenizer {
     bytes: usize,
     /// Found at the first pair.
     pairs: OnceLock<Result<PairFrame, String>>,
-    /// Found at the first long text.
-    barriers: OnceLock<Option<Barriers>>,
+    /// Made at the first text.
+    words: OnceLock<Option<Words>>,
 }
 
 impl Tokenizer {
@@ -106,7 +105,7 @@ impl Tokenizer {
             highest_plain,
             bytes: source.tokenizer.len().saturating_mul(BYTES_PER_FILE_BYTE),
             pairs: OnceLock::new(),
-            barriers: OnceLock::new(),
+            words: OnceLock::new(),
             inner,
             frame,
             settings,
@@ -314,27 +313,20 @@ impl Tokenizer {
 
     /// The ids of a text without special tokens: all of them, or more than `wanted.room` at the kept end.
     fn content(&self, text: &str, wanted: Wanted) -> Result<Vec<u32>, Error> {
-        if wanted.is_small_part_of(text)
-            && let Some(ids) = self.windowed(text, wanted)?
-        {
-            return Ok(ids);
-        }
-        self.whole(text)
-    }
-
-    fn windowed(&self, text: &str, wanted: Wanted) -> Result<Option<Vec<u32>>, Error> {
-        let Some(barriers) = self.barriers() else { return Ok(None) };
-        guarded(|| wanted.ids(&self.inner, barriers, text)).map_err(|message| Error::Encode { message })
+        let ids = guarded(|| {
+            let words = self.words.get_or_init(|| guarded(|| Ok(Words::of(&self.inner))).ok().flatten());
+            if let Some(words) = words
+                && let Some(ids) = words.ids(&self.inner, text, wanted)?
+            {
+                return Ok(ids);
+            }
+            Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec())
+        });
+        ids.map_err(|message| Error::Encode { message })
     }
 
     fn whole(&self, text: &str) -> Result<Vec<u32>, Error> {
-        let encoding = guarded(|| self.inner.encode_fast(text, false));
-        Ok(encoding.map_err(|message| Error::Encode { message })?.get_ids().to_vec())
-    }
-
-    /// A tokenizer that fails on the probes has none: its failure shows on the text itself.
-    fn barriers(&self) -> Option<&Barriers> {
-        self.barriers.get_or_init(|| guarded(|| Ok(Barriers::of(&self.inner))).ok().flatten()).as_ref()
+        self.content(text, Wanted::ALL)
     }
 }
 
