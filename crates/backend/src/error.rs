@@ -6,7 +6,8 @@
 pub enum Error {
     /// A token id beyond the rows of the embedding table.
     #[error(
-        "index {id} of a token or segment is outside the model's table of {rows} rows; tokenizer and weights do not belong together"
+        "index {id} of a token or segment is outside the model's table of {rows} rows; tokenizer and weights do not belong \
+         together: fetch the model again"
     )]
     TokenId {
         /// The id.
@@ -23,10 +24,12 @@ pub enum Error {
         limit: usize,
     },
     /// An empty text where the model needs at least one token.
-    #[error("a text without tokens has no vector; this tokenizer adds no special tokens")]
+    #[error(
+        "a text without tokens has no vector; this tokenizer adds no special tokens: pass one that is not empty"
+    )]
     Empty,
     /// A library that computes for us failed.
-    #[error("{library} failed: {message}")]
+    #[error("{library} failed: {message}; backend \"native\" does without it")]
     Library {
         /// Which one.
         library: &'static str,

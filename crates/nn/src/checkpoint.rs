@@ -167,6 +167,10 @@ impl Checkpoint {
         }
         let numbers: Vec<u8> = shard.read(name, info)?;
         let Values { values: scales, hash } = other.read_f32(name, scales)?;
+        whole::check(&numbers, &scales).map_err(|message| Error::Broken {
+            path: other.path.clone(),
+            message: format!("\"{}\": {message}", whole::scales_of(name)),
+        })?;
         let hash = twox_hash::XxHash3_64::oneshot(&numbers) ^ hash.rotate_left(1);
         Ok(Values { values: whole::widened(&numbers, &scales), hash })
     }
