@@ -6,8 +6,7 @@
 pub enum Error {
     /// A token id beyond the rows of the embedding table.
     #[error(
-        "index {id} of a token or segment is outside the model's table of {rows} rows; tokenizer and weights do not belong \
-         together: fetch the model again"
+        "index {id} of a token or segment is outside the model's table of {rows} rows: fetch model and tokenizer again"
     )]
     TokenId {
         /// The id.
@@ -24,9 +23,7 @@ pub enum Error {
         limit: usize,
     },
     /// An empty text where the model needs at least one token.
-    #[error(
-        "a text without tokens has no vector; this tokenizer adds no special tokens: pass one that is not empty"
-    )]
+    #[error("a text without tokens has no vector, and this tokenizer adds none: pass some text")]
     Empty,
     /// A library that computes for us failed.
     #[error("{library} failed: {message}; backend \"native\" does without it")]

@@ -356,12 +356,14 @@ fn read_header(file: &mut File, file_size: u64, path: &Path) -> Result<Metadata,
         )));
     }
     if length > LONGEST_HEADER {
-        return Err(broken(format!("its header claims {length} bytes; the format allows {LONGEST_HEADER}")));
+        return Err(broken(format!(
+            "its header claims {length} bytes; the format allows {LONGEST_HEADER}: fetch it again"
+        )));
     }
     let mut header = vec![0; length as usize];
     file.read_exact(&mut header).map_err(fault)?;
     let metadata: Metadata = serde_json::from_slice(&header)
-        .map_err(|error| broken(format!("its safetensors header is not valid: {error}")))?;
+        .map_err(|error| broken(format!("its safetensors header is not valid: {error}; fetch it again")))?;
     check_size(&metadata, file_size - 8 - length).map_err(broken)?;
     Ok(metadata)
 }
