@@ -11,10 +11,10 @@ export { Models } from './lib/models.js';
 export { MultiVectorEmbedder, maxSim } from './lib/multi-vector.js';
 export { calibrate, quantize } from './lib/quantize.js';
 export { Reranker } from './lib/reranker.js';
-export { SparseEmbedder } from './lib/sparse.js';
+export { SparseEmbedder, sparseSimilarity } from './lib/sparse.js';
 export { similarity, topK } from './lib/vectors.js';
 export type { LaunchOptions, ModelsOptions, ModelsSettings, ModelsStats, ProcessWork, Registered, Registration, RunningModel, Task, } from './lib/models-types.js';
-export type { AnyVector, BinaryVector, CachedModel, CachedRevision, CacheOptions, CallEvent, ClassifyOptions, Converted, ConvertOptions, CountOptions, DamagedFile, Device, Downloaded, DownloadOptions, EmbedOptions, EmbedStreamOptions, ErrorCode, HubOptions, HybridVector, Label, Int8Vector, LoadOptions, LoadProgress, Machine, Match, Matrix, ModelInfo, MultiVectorOptions, OutputName, Processor, Provider, Quantized, Ranges, Progress, Ranked, RequestOptions, RerankOptions, RerankStreamOptions, SearchOptions, Several, Single, SparseOptions, SparseVector, Streamed, Stats, StreamOptions, StreamOutputName, StreamProgress, Timing, Usage, Vector, WithPicker, WithUsage, } from './lib/types.js';
+export type { AnyVector, BinaryVector, CachedModel, CachedRevision, CacheOptions, CacheToolOptions, CallEvent, ClassifyOptions, Converted, ConvertOptions, CountOptions, DamagedFile, Device, Downloaded, DownloadOptions, EmbedOptions, EmbedStreamOptions, ErrorCode, HubOptions, HybridVector, Label, Int8Vector, LoadOptions, LoadProgress, Machine, Match, Matrix, ModelInfo, MultiVectorOptions, OutputName, Processor, Provider, Quantized, Ranges, Progress, Ranked, RequestOptions, RerankOptions, RerankStreamOptions, SearchOptions, Several, Single, SparseOptions, SparseVector, Streamed, Stats, StreamOptions, StreamOutputName, StreamProgress, Timing, Usage, Vector, WithPicker, WithUsage, } from './lib/types.js';
 /** This package's version. */
 export declare const version: string;
 /**

@@ -29,7 +29,7 @@ export { Models } from './lib/models.js'
 export { MultiVectorEmbedder, maxSim } from './lib/multi-vector.js'
 export { calibrate, quantize } from './lib/quantize.js'
 export { Reranker } from './lib/reranker.js'
-export { SparseEmbedder } from './lib/sparse.js'
+export { SparseEmbedder, sparseSimilarity } from './lib/sparse.js'
 export { similarity, topK } from './lib/vectors.js'
 export type {
   LaunchOptions,
@@ -48,6 +48,7 @@ export type {
   CachedModel,
   CachedRevision,
   CacheOptions,
+  CacheToolOptions,
   CallEvent,
   ClassifyOptions,
   Converted,

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Embedder } from '@x/embed-native'
 import { expect, test } from 'vitest'
 
-import { bits, checkFault, loadTiny, refusal, tiny } from './support.js'
+import { bits, checkFault, child, loadTiny, refusal, tiny } from './support.js'
 
 test('a model is a folder', async () => {
   const embedder = await Embedder.load(tiny('bert-mean'))
@@ -67,6 +67,34 @@ test('loading can be aborted', async () => {
   const loading = Embedder.load(tiny('bert-mean'), { signal: controller.signal })
   controller.abort(reason)
   expect(await refusal(loading)).toBe(reason)
+})
+
+test('a path is that of the call, wherever the process goes meanwhile', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'embed-native-'))
+  cpSync(tiny('bert-mean'), join(folder, 'org', 'name'), { recursive: true })
+  const script = `
+    import { cache, convert, download, Embedder } from '@x/embed-native'
+    process.chdir(process.env.FOLDER)
+    const begun = [
+      Embedder.load('./org/name'),
+      Embedder.load('org/name'),
+      convert('org/name', { output: './new/../converted/.', dtype: 'bf16' }),
+      download('org/name'),
+      cache.folder({ cacheDir: 'cache' }),
+    ]
+    process.chdir('/')
+    const [dotted, named, converted, brought, cacheDir] = await Promise.all(begun)
+    console.log(JSON.stringify([dotted.info.model, named.info.model, converted.folder, brought.folder, cacheDir]))
+  `
+  const { output, errors } = await child(script, { FOLDER: folder })
+  expect(JSON.parse(output || 'null'), errors).toEqual([
+    './org/name',
+    'org/name',
+    join(folder, 'converted'),
+    join(folder, 'org', 'name'),
+    join(folder, 'cache'),
+  ])
+  rmSync(folder, { recursive: true })
 })
 
 test('maxLength lowers the limit, and threads are as asked', async () => {

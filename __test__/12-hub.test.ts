@@ -194,4 +194,6 @@ test('the cache is listed, verified, pruned and emptied', async () => {
   expect(await cache.remove(NAME, { cacheDir })).toBeGreaterThan(0)
   expect(await cache.list({ cacheDir })).toEqual([])
   await checkFault(cache.remove('../x', { cacheDir }), 'ERR_MODEL_NOT_FOUND')
+  const signal = AbortSignal.abort()
+  expect(await refusal(cache.verify(undefined, { cacheDir, signal }))).toBe(signal.reason)
 })

@@ -17,6 +17,8 @@ import {
   type RequestOptions,
   Reranker,
   SparseEmbedder,
+  type SparseVector,
+  sparseSimilarity,
   type WithUsage,
 } from '@x/embed-native'
 import { expect, test } from 'vitest'
@@ -107,6 +109,39 @@ test('a language model reranks by its answer, and takes an instruction', async (
   expect(await score('Find colours')).not.toBe(await score())
   const plain = await Reranker.load(tiny('rerank-bert'), f32)
   await checkFault(plain.rerank('a', ['b'], { instruction: 'Find' }), 'ERR_UNSUPPORTED')
+})
+
+test('two sparse vectors are compared by their dot product', async () => {
+  const embedder = await SparseEmbedder.load(tiny('splade-bert-own'), f32)
+  const [a, b] = await embedder.embed(['red fox', 'the red fox sleeps'])
+  const dense = ({ indices, values }: SparseVector): Float32Array => {
+    const all = new Float32Array(embedder.info.dims)
+    for (const [at, index] of indices.entries()) all[index] = values[at]!
+    return all
+  }
+  const [left, right] = [dense(a!), dense(b!)]
+  const expected = left.reduce((sum, value, at) => sum + value * right[at]!, 0)
+  expect(expected).toBeGreaterThan(0)
+  expect(sparseSimilarity(a!, b!)).toBeCloseTo(expected, 5)
+  expect(embedder.similarity(b!, a!)).toBe(sparseSimilarity(a!, b!))
+  const sparse = (indices: number[], values: number[]): SparseVector => ({
+    indices: Uint32Array.from(indices),
+    values: Float32Array.from(values),
+  })
+  expect(sparseSimilarity(sparse([1, 5, 9], [1, 2, 4]), sparse([0, 5, 9, 10], [8, 3, 0.5, 8]))).toBe(8)
+  expect(sparseSimilarity(sparse([], []), a!)).toBe(0)
+  for (const [wrong, says] of [
+    [left, /a must be \{ indices: Uint32Array, values: Float32Array \}.* an object \(Float32Array\)/],
+    [sparse([1, 2], [1]), /2 indices and 1 values/],
+    [sparse([2, 1], [1, 1]), /do not ascend, at indices\[1\]/],
+    [sparse([1, 1], [1, 1]), /do not ascend/],
+  ] as const) {
+    const compare = (): number => sparseSimilarity(wrong as SparseVector, a!)
+    expect(compare).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT', message: expect.stringMatching(says) }),
+    )
+  }
+  expect(() => sparseSimilarity(sparse([1], [Number.NaN]), sparse([1], [1]))).toThrow(/finite/)
 })
 
 test('a sparse model weighs tokens of its vocabulary', async () => {

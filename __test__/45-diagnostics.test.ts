@@ -52,8 +52,14 @@ test('EMBED_NATIVE_LOG=stderr writes a line a call', async () => {
   expect(errors).toMatch(new RegExp(`^embed\\{model=".*" texts=2 tokens=\\d+ ${times}\\}: Success$`, 'm'))
 })
 
-test('a log file that cannot be written is a warning, and calls go on', async () => {
-  const { code, errors } = await child(script, { EMBED_NATIVE_LOG: tiny('bert-mean') })
+test('EMBED_NATIVE_LOG=stdout writes them there', async () => {
+  const { code, output } = await child(script, { EMBED_NATIVE_LOG: 'stdout' })
+  expect(code).toBe(0)
+  expect(output).toMatch(/^embed\{model=.*: Success$/m)
+})
+
+test.for([tiny('bert-mean'), 'yes'])('a log that cannot be written is a warning, and calls go on: %s', async (name) => {
+  const { code, errors } = await child(script, { EMBED_NATIVE_LOG: name })
   expect(code).toBe(0)
   expect(errors).toMatch(/EMBED_NATIVE_LOG: .*not logged/)
 })

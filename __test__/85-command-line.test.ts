@@ -166,7 +166,10 @@ describe('what is typed wrong ends with code 2 and names the nearest', () => {
     [['cache', 'veryfy'], /unknown tool veryfy; did you mean verify\?/],
     [['cache', 'list', 'org/x'], /cache list takes no model/],
     [['cache', 'remove'], /needs a model/],
-    [['embed', '--dtype', 'f16'], /--dtype must be auto, f32, bf16, int8; got "f16"\n/],
+    [['embed', '--dtype', 'f8'], /--dtype must be auto, f32, bf16, f16, int8; got "f8"\n/],
+    [['embed', '--providers', 'cpu,gpu'], /--providers must be cuda, .*cpu; got "gpu"\n/],
+    [['embed', '--device', 'gpu'], /--device must be "auto", "cpu".*\[ERR_INVALID_ARGUMENT\]/],
+    [['embed', '-o', 'out.xyz', ...MODEL], /out\.xyz may hold jsonl, f32, npy: say which with --to/],
     [['embed', '--prompt', 'qury', ...MODEL], /has no prompt named qury; it has none: leave --prompt out/],
     [['convert', 'x', '--dtype', 'int8'], /--dtype needs --output/],
     [['convert', 'x', '--small-tables'], /goes with --dtype int8/],
@@ -285,7 +288,13 @@ describe('embed', () => {
     const { code, errors } = await run(['embed', '-o', 'none/out.npy', ...MODEL], { input: 'a' })
     expect([code, errors]).toEqual([
       1,
-      expect.stringMatching(/: none\/out\.npy cannot be written: no such file.*\[ENOENT\]/),
+      expect.stringMatching(/: none\/out\.npy cannot be written: its folder is not there, make it first \[ENOENT\]/),
+    ])
+    mkdirSync(join(folder, 'a-folder.npy'))
+    const onto = await run(['embed', '-o', 'a-folder.npy', ...MODEL], { input: 'a' })
+    expect([onto.code, onto.errors]).toEqual([
+      1,
+      expect.stringMatching(/cannot be written: it is a folder, name a file/),
     ])
   })
 
@@ -308,9 +317,53 @@ describe('embed', () => {
     expect(readdirSync(folder).filter((name) => name.startsWith('broken'))).toEqual([])
   })
 
-  test('a file that is not there', async () => {
-    const { code, errors } = await run(['embed', 'none.txt', ...MODEL])
-    expect([code, errors]).toEqual([1, expect.stringContaining('[ENOENT]')])
+  test.for([
+    [['embed', 'none.txt', ...MODEL], /: none\.txt is not there: check the spelling.* \[ENOENT\]/],
+    [['embed', '.', ...MODEL], /: \. is a folder: name the files in it \[EISDIR\]/],
+    [['embed', '--input', 'files', '.', ...MODEL], /: \. is a folder: name the files in it \[EISDIR\]/],
+    [['search', 'none', 'fox', ...MODEL], /: none is not there: .* \[ENOENT\]/],
+    [['search', 'here.txt', 'fox', ...MODEL], /: here\.txt is no folder.* \[ENOTDIR\]/],
+    [['models', 'here.txt'], /: here\.txt is no folder.* \[ENOTDIR\]/],
+  ] as const)('what the system refuses is said in a sentence: %j', async ([words, says]) => {
+    put('here.txt', 'a')
+    const { code, errors } = await run([...words])
+    expect([code, errors]).toEqual([1, expect.stringMatching(says)])
+  })
+
+  test.for([
+    ['a picture', Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex')],
+    ['UTF-16', Buffer.from('red fox', 'utf16le')],
+    ['Latin-1', Buffer.from('Füchse', 'latin1')],
+    ['a text that is cut', Buffer.from('Füchse').subarray(0, 2)],
+  ] as const)('%s is no text', async ([, bytes]) => {
+    const file = put('no-text', bytes)
+    for (const words of [
+      ['embed', file],
+      ['embed', '--input', 'files', file],
+      ['rerank', '-q', 'a', file],
+    ]) {
+      const model = words[0] === 'rerank' ? ['--model', tiny('rerank-bert')] : MODEL
+      const { code, text, errors } = await run([...words, ...model])
+      expect([code, text, errors]).toEqual([2, '', expect.stringMatching(/no-text is no text: .*not UTF-8/)])
+    }
+  })
+
+  test('lines end with a line feed, also where they are long or come in pieces', async () => {
+    const texts = ['a\u2028b', 'fox '.repeat(40_000), '']
+    const input = texts.map((text) => JSON.stringify(text)).join('\r\n')
+    const { text } = await good(['embed', '--input', 'jsonl', '--with-text', '--on-overflow', 'chunk', ...MODEL], {
+      input,
+    })
+    expect(rows(text).map(({ text }) => text)).toEqual(texts)
+  })
+
+  test('options of loading reach the library', async () => {
+    const model = [...MODEL, '--device', 'cpu', '--pooling', 'cls', '--max-batch', '2']
+    const { text } = await good(['embed', ...model], { input: TEXTS.join('\n') })
+    const embedder = await loadTiny('bert-mean', { pooling: 'cls' })
+    expect(embeddings(text)).toEqual((await embedder.embed(TEXTS)).map((vector) => bits(vector)))
+    const { code, errors } = await run(['embed', ...MODEL, '--device', 'cuda:77'], { input: 'a' })
+    expect([code, errors]).toEqual([1, expect.stringContaining('[ERR_DEVICE]')])
   })
 
   test('a reader that goes away ends it quietly', async () => {
@@ -337,7 +390,7 @@ test('rerank gives the order and the scores of the library', async () => {
   const { text } = await good(['rerank', '--json', '-q', 'fox', '-n', '2', ...model], { input: TEXTS.join('\n') })
   const reranker = await Reranker.load(tiny('rerank-bert'), { dtype: 'f32' })
   const ranked = await reranker.rerank('fox', TEXTS, { topN: 2 })
-  expect(rows(text)).toEqual(ranked.map(({ index, score, document }) => ({ index, score, text: document })))
+  expect(JSON.parse(text)).toEqual(ranked.map(({ index, score, document }) => ({ index, score, text: document })))
   const plain = (await good(['rerank', '-q', 'fox', ...model], { input: `${TEXTS.join('\n')}\n\u001b[31mred` })).text
   expect(plain.trimEnd().split('\n').length).toBe(4)
   expect(plain).not.toContain('\u001b')
@@ -376,7 +429,7 @@ describe('search', () => {
     put('long/mark.md', '\uFEFFThe mark is gone.')
     const words = ['search', 'long', 'The red fox sleeps in the snow.', '--json', '-n', '50', ...MODEL]
     const { code, text, errors } = await run(words)
-    expect([code, errors]).toEqual([0, '1 files are passed over: they hold zero bytes, so they are no text\n'])
+    expect([code, errors]).toEqual([0, '1 files are passed over: they are no text in UTF-8\n'])
     const hits = JSON.parse(text) as { file: string; text: string }[]
     expect(hits.some(({ text }) => text.endsWith('sleeps in the snow.'))).toBe(true)
     expect(Math.max(...hits.map(({ text }) => text.length))).toBeLessThanOrEqual(800)
@@ -401,7 +454,7 @@ describe('models from a hub', () => {
   test('download, list, verify, size, remove', async () => {
     const offline = await run(['download', NAME, '--offline', ...cacheDir()])
     expect([offline.code, offline.errors]).toEqual([1, expect.stringContaining('[ERR_OFFLINE]')])
-    const brought = await json<{ folder: string }>([
+    const [brought] = await json<[{ folder: string }]>([
       'download',
       NAME,
       '--endpoint',

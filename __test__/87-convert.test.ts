@@ -101,7 +101,11 @@ test('arguments are checked, and nobody waits for what is stopped', async () => 
   await expect(convert('x', { dtype: 'f16' })).rejects.toThrow('"f32" or "bf16" or "int8"')
   await expect(convert(tiny('bert-mean'), { dtype: 'int8' })).rejects.toThrow(/needs an output/)
   await expect(convert(tiny('bert-mean'), { output: folder })).rejects.toThrow(/not empty/)
+  for (const output of [join(tiny('bert-mean'), 'config.json'), 'a\0b', join(folder, 'model.onnx')]) {
+    await expect(convert(tiny('bert-mean'), { output })).rejects.toThrow(TypeError)
+  }
   await checkFault(convert('/nowhere'), 'ERR_MODEL_NOT_FOUND')
+  expect(String(await checkFault(convert('org/name'), 'ERR_MODEL_NOT_FOUND'))).toMatch(/`download` brings a model/)
   const signal = AbortSignal.abort()
   await expect(convert(tiny('bert-mean'), { output: join(folder, 'never'), signal })).rejects.toBe(signal.reason)
 })

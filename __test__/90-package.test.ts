@@ -50,6 +50,7 @@ test('the exports are these', () => {
     'maxSim',
     'quantize',
     'similarity',
+    'sparseSimilarity',
     'topK',
     'version',
   ])

@@ -1,10 +1,10 @@
 /** Texts from stdin or from files: a line each, a line of JSON each, or a whole file each. Read as they are wanted. */
 import { createReadStream } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { createInterface } from 'node:readline'
+import { TextDecoder } from 'node:util'
 
 import { UsageError } from './command.js'
 import type { Values } from './options.js'
+import { unreadable } from './system.js'
 
 /** A text, and what it is called by if it came with a name. */
 export interface Item {
@@ -34,26 +34,78 @@ export async function* items(
   for (const file of files.length > 0 ? files : [STDIN]) {
     if (file === STDIN && process.stdin.isTTY) process.stderr.write('texts from the keyboard; Ctrl-D ends them\n')
     const kind = input ?? (/\.(jsonl|ndjson)$/i.test(file) ? 'jsonl' : 'lines')
-    if (kind === 'files')
-      yield { text: withoutMark(file === STDIN ? await all(process.stdin) : await readFile(file, 'utf8')), id: file }
-    else yield* lines(file, kind === 'jsonl' ? field : undefined)
+    if (kind === 'files') yield { text: await whole(file), id: file }
+    else yield* rows(file, kind === 'jsonl' ? field : undefined)
   }
 }
 
-/** A byte order mark is no part of a text. */
-export function withoutMark(text: string): string {
-  return text.replace(/^\uFEFF/, '')
+/** The text of bytes, without its byte order mark; null where they are no text: zero bytes, or not UTF-8. */
+export function textOf(bytes: Uint8Array): string | null {
+  return bytes.includes(0) ? null : decoded(new TextDecoder('utf-8', { fatal: true }), bytes, false)
 }
 
-async function* lines(file: string, field: string | undefined): AsyncGenerator<Item> {
-  const stream = file === STDIN ? process.stdin : createReadStream(file)
+function decoded(decoder: TextDecoder, bytes: Uint8Array | undefined, more: boolean): string | null {
+  try {
+    return decoder.decode(bytes, { stream: more })
+  } catch (error) {
+    if (error instanceof TypeError) return null
+    throw error
+  }
+}
+
+/** A file as one text. */
+async function whole(file: string): Promise<string> {
+  const all: Uint8Array[] = []
+  for await (const bytes of chunks(file)) all.push(bytes)
+  return textOf(Buffer.concat(all)) ?? noText(file)
+}
+
+/** What the system has against a file names it. */
+async function* chunks(file: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const bytes of file === STDIN ? process.stdin : createReadStream(file)) yield bytes as Uint8Array
+  } catch (error) {
+    throw unreadable(file, error)
+  }
+}
+
+function noText(file: string): never {
+  const why = 'is no text: it holds zero bytes, or is not UTF-8, which `iconv -t UTF-8` makes of other writing'
+  throw new UsageError(`${called(file)} ${why}`)
+}
+
+function called(file: string): string {
+  return file === STDIN ? 'stdin' : file
+}
+
+async function* rows(file: string, field: string | undefined): AsyncGenerator<Item> {
   let number = 0
-  for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) {
+  for await (const text of lines(file)) {
     number++
-    const text = number === 1 ? withoutMark(line) : line
     if (text.trim() === '') continue
-    yield field === undefined ? { text } : parsed(text, field, `${file === STDIN ? 'stdin' : file}:${number}`)
+    yield field === undefined ? { text } : parsed(text, field, `${called(file)}:${number}`)
   }
+}
+
+/** The lines of a file, as they come. Only a line feed ends one: JSON may hold other separators as they are. */
+async function* lines(file: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  let open: string[] = []
+  for await (const bytes of chunks(file)) {
+    const text = bytes.includes(0) ? null : decoded(decoder, bytes, true)
+    const [first, ...rest] = (text ?? noText(file)).split('\n')
+    open.push(first!)
+    for (const next of rest) {
+      yield ended(open)
+      open = [next]
+    }
+  }
+  open.push(decoded(decoder, undefined, false) ?? noText(file))
+  yield ended(open)
+}
+
+function ended(parts: readonly string[]): string {
+  return parts.join('').replace(/\r$/, '')
 }
 
 function parsed(line: string, field: string, place: string): Item {
@@ -67,10 +119,4 @@ function parsed(line: string, field: string, place: string): Item {
   const { [field]: text, id } = Object(value) as Record<string, unknown>
   if (typeof text === 'string') return id === undefined ? { text } : { text, id }
   throw new UsageError(`${place}: expected a string, or an object with a string in "${field}" (--field names another)`)
-}
-
-async function all(stream: NodeJS.ReadStream): Promise<string> {
-  const chunks: Buffer[] = []
-  for await (const chunk of stream) chunks.push(Buffer.from(chunk))
-  return Buffer.concat(chunks).toString('utf8')
 }

@@ -10,6 +10,7 @@ import { commands } from './commands/index.js'
 import { helpOption, manual, overview, PROGRAM } from './help.js'
 import { meant, read, type Values } from './options.js'
 import { Screen } from './screen.js'
+import { unreadable } from './system.js'
 
 async function main(words: readonly string[], screen: Screen, signal: AbortSignal): Promise<void> {
   const [name, ...rest] = words
@@ -42,10 +43,17 @@ async function run(
 
 /** Messages of ours say what to do; of anything else the stack helps whoever reports it. */
 function explained(error: unknown): string {
-  const { code, message, stack } = Object(error) as { code?: unknown; message?: unknown; stack?: unknown }
+  const { code, message, stack, path } = Object(error) as NodeJS.ErrnoException
   if (error instanceof UsageError) return `${message}\n(${PROGRAM} --help)`
-  if (typeof code === 'string') return `${message} [${code}]`
+  const { message: said } = typeof path === 'string' ? (unreadable(path, error) as Error) : { message }
+  if (typeof code === 'string') return `${asTyped(said)} [${code}]`
   return String(stack ?? error)
+}
+
+/** The library names an option as programs write it. */
+function asTyped(message: string): string {
+  const dashed = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  return message.replace(/^[\w.]+: options\.(\w+)(\[\d+\])?/, (_, name: string) => `--${dashed(name)}`)
 }
 
 async function start(): Promise<void> {
@@ -70,7 +78,8 @@ async function start(): Promise<void> {
   } catch (error) {
     if (interrupted.signal.aborted) process.exit(code)
     process.stderr.write(`${PROGRAM}: ${explained(error)}\n`)
-    process.exitCode = error instanceof UsageError ? 2 : 1
+    const { code: fault } = Object(error) as { code?: unknown }
+    process.exitCode = error instanceof UsageError || fault === 'ERR_INVALID_ARGUMENT' ? 2 : 1
   }
 }
 

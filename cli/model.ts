@@ -28,10 +28,24 @@ export const hubOptions = {
 /** How a model is loaded. */
 export const modelOptions = {
   model: { kind: 'text', short: 'm', value: 'folder|name', about: 'a folder, or a name as on the Hugging Face hub' },
-  dtype: { kind: 'choice', choices: ['auto', 'f32', 'bf16', 'int8'], about: 'number format of the weights' },
+  dtype: { kind: 'choice', choices: ['auto', 'f32', 'bf16', 'f16', 'int8'], about: 'number format of the weights' },
   backend: { kind: 'choice', choices: ['native', 'candle', 'onnx'], about: 'what executes the model' },
+  device: { kind: 'list', value: 'auto|cpu|cuda|cuda:N|metal', about: 'where it runs; several as cuda:0,cuda:1' },
+  providers: {
+    kind: 'list',
+    choices: ['cuda', 'tensorrt', 'coreml', 'directml', 'openvino', 'cpu'],
+    value: 'name,…',
+    about: 'of ONNX Runtime, for backend onnx: the first that works',
+  },
+  'onnx-file': { kind: 'text', value: 'path', about: "the graph for backend onnx, below the model's folder" },
   threads: { kind: 'number', range: [1, 1024], about: 'threads that compute' },
   'max-length': { kind: 'number', range: [1, 2 ** 31 - 1], about: 'tokens of a text that are read' },
+  'max-batch': { kind: 'number', range: [1, 2 ** 24], about: 'texts that are computed at once (no limit)' },
+  pooling: {
+    kind: 'choice',
+    choices: ['mean', 'cls', 'max', 'lasttoken', 'mean_sqrt_len_tokens', 'weightedmean'],
+    about: "of an embedder, where the model's files are silent or wrong",
+  },
   adapter: { kind: 'text', value: 'folder|name', about: 'a LoRA adapter to merge' },
   ...hubOptions,
 } as const
@@ -48,8 +62,14 @@ export function toHubOptions({ revision, offline, endpoint, source, 'cache-dir':
 }
 
 function toLoadOptions(typed: Model, screen: Screen, signal: AbortSignal): LoadOptions & { stop(): void } {
-  const { dtype, backend, threads, 'max-length': maxLength, adapter } = typed
-  return { ...toHubOptions(typed), dtype, backend, threads, maxLength, adapter, signal, ...downloading(screen) }
+  const { dtype, backend, device, providers, threads, pooling, adapter } = typed
+  const { 'onnx-file': onnxFile, 'max-length': maxLength, 'max-batch': maxBatch } = typed
+  return {
+    ...toHubOptions(typed),
+    ...{ dtype, backend, device: device as LoadOptions['device'], providers, onnxFile },
+    ...{ threads, maxLength, maxBatch, pooling, adapter, signal },
+    ...downloading(screen),
+  }
 }
 
 /** A bar of a download, for `onProgress`. */
@@ -95,4 +115,4 @@ export async function loadFor(
 }
 
 /** Small, and good for English. */
-export const DEFAULT_RERANKER = 'cross-encoder/ms-marco-MiniLM-L-6-v2'
+export const DEFAULT_RERANKER = 'cross-encoder/ms-marco-MiniLM-L6-v2'

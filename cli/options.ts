@@ -6,14 +6,14 @@ import { UsageError } from './command.js'
 
 /** An option of a command. */
 export interface Option {
-  readonly kind: 'flag' | 'text' | 'number' | 'choice'
+  readonly kind: 'flag' | 'text' | 'number' | 'choice' | 'list'
   /** One letter. */
   readonly short?: string
   /** What stands for its value in help: `file`, `n`. */
   readonly value?: string
   /** In one line. */
   readonly about: string
-  /** Of a choice. */
+  /** Of a choice, or of each word of a list. */
   readonly choices?: readonly string[]
   /** Of a number: the least and the most. */
   readonly range?: readonly [number, number]
@@ -23,9 +23,11 @@ type Value<One extends Option> = One['kind'] extends 'flag'
   ? boolean
   : One['kind'] extends 'number'
     ? number
-    : One['choices'] extends readonly (infer Word)[]
-      ? Word
-      : string
+    : One['kind'] extends 'list'
+      ? Word<One>[]
+      : Word<One>
+
+type Word<One extends Option> = One['choices'] extends readonly (infer Word)[] ? Word : string
 
 /** What the user typed, by option. */
 export type Values<Options extends Record<string, Option>> = { readonly [Name in keyof Options]?: Value<Options[Name]> }
@@ -33,7 +35,7 @@ export type Values<Options extends Record<string, Option>> = { readonly [Name in
 /** What the user typed after a command. */
 export interface Typed {
   readonly operands: string[]
-  readonly options: Record<string, string | number | boolean>
+  readonly options: Record<string, string | string[] | number | boolean>
 }
 
 /** Reads what follows a command; throws a UsageError. */
@@ -55,17 +57,20 @@ export function read(words: readonly string[], known: Readonly<Record<string, Op
   return typed
 }
 
-function value(name: string, typed: string | undefined, option: Option): string | number | boolean {
+function value(name: string, typed: string | undefined, option: Option): Typed['options'][string] {
   if (option.kind === 'flag') {
     if (typed !== undefined) throw new UsageError(`${name} takes no value, got "${typed}"`)
     return true
   }
   if (typed === undefined || typed === '') throw new UsageError(`${name} needs a value: ${name} <${shown(option)}>`)
   if (option.kind === 'number') return number(name, typed, option.range ?? [0, Number.MAX_SAFE_INTEGER])
-  if (option.choices && !option.choices.includes(typed)) {
-    throw new UsageError(`${name} must be ${option.choices.join(', ')}; got "${typed}"`)
-  }
-  return typed
+  if (option.kind === 'list') return typed.split(',').map((word) => chosen(name, word.trim(), option))
+  return chosen(name, typed, option)
+}
+
+function chosen(name: string, typed: string, { choices }: Option): string {
+  if (!choices || choices.includes(typed)) return typed
+  throw new UsageError(`${name} must be ${choices.join(', ')}; got "${typed}"`)
 }
 
 function number(name: string, typed: string, [least, most]: readonly [number, number]): number {

@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 
-import { withoutMark } from './input.js'
+import { textOf } from './input.js'
 
 /** A piece of a file. */
 export interface Passage {
@@ -38,9 +38,8 @@ export async function textFiles(folder: string, extensions: readonly string[]): 
 /** The passages of a file; null for one that is not text, whatever its name says. */
 export async function passagesOf(path: string, folder: string): Promise<Passage[] | null> {
   const file = relative(folder, path) || path
-  const bytes = await readFile(path)
-  if (bytes.includes(0)) return null
-  return cut(withoutMark(bytes.toString('utf8'))).map((passage) => ({ file, ...passage }))
+  const text = textOf(await readFile(path))
+  return text === null ? null : cut(text).map((passage) => ({ file, ...passage }))
 }
 
 /** Cuts a text at empty lines, and a line that is too long at the ends of its sentences or words. Pure. */

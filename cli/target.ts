@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 
 import type { Screen } from './screen.js'
+import { unwritable } from './system.js'
 
 /** Takes bytes in order. `head` replaces the first ones, of the same number, at the end. */
 export interface Target {
@@ -31,7 +32,7 @@ async function spooled(
   const file = await made(path, () => open(path, 'wx+', 0o600))
   // Its name is not needed any more, where the system can do without.
   await rm(path).catch(() => {})
-  const written = into(file)
+  const written = into(path, file)
   return {
     write: written.append,
     async end(head) {
@@ -69,18 +70,17 @@ async function made(path: string, opened: () => Promise<FileHandle>): Promise<Fi
   try {
     return await opened()
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    const reason = /^\w+: ([^,]*)/.exec(message)?.[1] ?? message
-    throw Object.assign(new Error(`${path} cannot be written: ${reason}`, { cause: error }), { code })
+    throw unwritable(path, error)
   }
 }
 
 /** Writes behind one another, and in between. */
-function into(file: FileHandle): { append(data: string | Uint8Array): Promise<void>; at: typeof put } {
+function into(path: string, file: FileHandle): { append(data: string | Uint8Array): Promise<void>; at: typeof put } {
   let end = 0
   async function put(data: Uint8Array, position: number): Promise<void> {
     for (let done = 0; done < data.length; ) {
-      done += (await file.write(data, done, data.length - done, position + done)).bytesWritten
+      const written = file.write(data, done, data.length - done, position + done)
+      done += (await written.catch((error: unknown) => Promise.reject(unwritable(path, error)))).bytesWritten
     }
   }
   return {
@@ -115,7 +115,7 @@ async function replacing(path: string, mode?: number): Promise<Target> {
   await tidy(path)
   const part = `${path}.${process.pid}.part`
   const file = await made(path, () => open(part, 'wx', mode))
-  const written = into(file)
+  const written = into(path, file)
   return {
     write: written.append,
     async end(head) {

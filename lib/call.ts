@@ -114,7 +114,8 @@ export class Call<Batch, Result> {
 
   #tooLate(deadline: number): void {
     const done = `${this.#done} of ${this.texts.length} texts were done`
-    this.fail(new ModelError('ERR_DEADLINE', `The deadline of ${deadline} ms has passed; ${done}.`))
+    const message = `The deadline of ${deadline} ms has passed; ${done}. Allow more, or ask for less.`
+    this.fail(new ModelError('ERR_DEADLINE', message))
   }
 
   #end(): void {

@@ -1,4 +1,6 @@
 /** Making weights of one kind those of another. */
+import { resolve } from 'node:path'
+
 import { describe } from './describe.js'
 import { argumentError } from './errors.js'
 import { outcomeOf } from './handle.js'
@@ -22,16 +24,17 @@ const checks: Checks<ConvertOptions> = {
  * await convert('./bge-m3', { dtype: 'int8', output: './bge-m3-int8' }) // a quarter of the size
  * ```
  *
- * @param folder A model's folder. The original is left as it is.
- * @throws ERR_MODEL_FILE for a pickle that holds or asks for anything but tensors; ERR_MODEL_NOT_FOUND, ERR_MODEL_UNSUPPORTED,
- * ERR_DISK, ERR_BINDING
+ * @param folder A model's folder, of a model by name the one that `download` gives. What is in it is left as it is.
+ * @throws ERR_MODEL_FILE for a pickle that holds or asks for anything but tensors; ERR_INVALID_ARGUMENT for an output that is
+ * there, or can be no folder; ERR_MODEL_NOT_FOUND, ERR_MODEL_UNSUPPORTED (also for fewer bits of an adapter), ERR_DISK, ERR_BINDING
  */
 export async function convert(folder: string, options?: ConvertOptions): Promise<Converted> {
   if (typeof folder !== 'string' || folder === '') {
     throw argumentError(`convert: expected a model's folder, got ${describe(folder)}`)
   }
-  const { signal, ...wanted } = readOptions<ConvertOptions>('convert', options, checks)
+  const { signal, output, ...rest } = readOptions<ConvertOptions>('convert', options, checks)
   const place = located(folder)
-  const outcome = await outcomeOf((engine, job) => engine.convert(job, place, JSON.stringify(wanted)), { signal })
+  const wanted = JSON.stringify({ ...rest, output: output && resolve(output) })
+  const outcome = await outcomeOf((engine, job) => engine.convert(job, place, wanted), { signal })
   return JSON.parse(outcome as string) as Converted
 }

@@ -1,6 +1,6 @@
 /**
  * What calls did, for people who run things: an event a call on the channel `embed-native:call` of node:diagnostics_channel,
- * and a line a call where EMBED_NATIVE_LOG says so (`stderr`, or the name of a file). Costs nothing while nobody listens.
+ * and a line a call where EMBED_NATIVE_LOG says so (`stderr`, `stdout`, or the path of a file). Costs nothing while nobody listens.
  */
 import { channel } from 'node:diagnostics_channel'
 import { existsSync, openSync, statSync, write } from 'node:fs'
@@ -28,13 +28,15 @@ function logTarget(): number | undefined {
   if (opened) return target
   opened = true
   const name = process.env.EMBED_NATIVE_LOG
-  if (name) target = name === 'stderr' ? process.stderr.fd : openFile(name)
+  if (name === 'stderr' || name === 'stdout') target = process[name].fd
+  else if (name) target = openFile(name)
   return target
 }
 
-/** A pipe without a reader would keep whoever opens it waiting. */
+/** A bare word is rather a wish than a file. A pipe without a reader would keep whoever opens it waiting. */
 function openFile(name: string): number | undefined {
   try {
+    if (!/[./\\]/.test(name)) throw new Error(`${name} is neither stderr nor stdout; a file of that name is ./${name}`)
     if (existsSync(name) && !statSync(name).isFile()) throw new Error(`${name} is no file`)
     return openSync(name, 'a')
   } catch (error) {

@@ -20,7 +20,7 @@ const downloadChecks: Checks<DownloadOptions> = { ...hubChecks, ...own }
  * const { folder } = await download('sentence-transformers/all-MiniLM-L6-v2')
  * ```
  *
- * @param model A name as on the Hugging Face hub. A folder is given back as it is.
+ * @param model A name as on the Hugging Face hub. A folder is given back, as its whole path.
  * @throws ERR_MODEL_NOT_FOUND, ERR_NETWORK, ERR_HTTP, ERR_AUTH, ERR_OFFLINE, ERR_INTEGRITY, ERR_DISK, ERR_SETTINGS, ERR_BINDING
  */
 export async function download(model: string, options?: DownloadOptions): Promise<Downloaded> {

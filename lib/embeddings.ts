@@ -6,7 +6,7 @@ import type { Handle } from './handle.js'
 import { type Checks, oneOf } from './options.js'
 import { run } from './requests.js'
 import { type GroupOptions, stream } from './stream.js'
-import type { StreamOptions, StreamProgress, WithUsage } from './types.js'
+import type { RequestOptions, StreamOptions, StreamProgress, WithUsage } from './types.js'
 
 /** How a stream's texts are run, and what becomes of a group of so many: an array of results. */
 export interface Embeddings {
@@ -39,9 +39,7 @@ async function* resultsOf<Result>(
 }
 
 /** The checks of a stream: those of a call, without what only a call has. */
-export function streamChecks<Options extends object>(
-  checks: Checks<Options & { deadline?: number }>,
-): Checks<StreamOptions<Options>> {
+export function streamChecks<Options extends RequestOptions>(checks: Checks<Options>): Checks<StreamOptions<Options>> {
   const { deadline: _, ...rest } = checks
   return { ...rest, purpose: oneOf(['query', 'document']) } as Checks<StreamOptions<Options>>
 }

@@ -1,4 +1,6 @@
 /** A loaded model as long as somebody needs it: freed when it is disposed of and the last call on it has ended. */
+import { resolve } from 'node:path'
+
 import type { NativeEngine, NativeLoadOptions, NativeModel, Outcome } from './binding.js'
 import { withHelp } from './catalogue.js'
 import { environment } from './environment.js'
@@ -215,7 +217,8 @@ function report(
 /** Options in the engine's words. */
 export function nativeOptions(options: LoadOptions): NativeLoadOptions {
   const { device, providers, revision, cacheDir, offline, token, endpoint, source, ...rest } = options
-  const native: NativeLoadOptions = { ...rest, hub: { revision, cacheDir, offline, token, endpoint, source } }
+  const place = cacheDir && resolve(cacheDir)
+  const native: NativeLoadOptions = { ...rest, hub: { revision, cacheDir: place, offline, token, endpoint, source } }
   if (native.adapter !== undefined) native.adapter = located(native.adapter)
   if (providers !== undefined) native.providers = [...providers]
   if (device !== undefined) native.device = typeof device === 'string' ? device : device.join(',')

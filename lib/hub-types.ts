@@ -15,6 +15,12 @@ export interface CacheOptions {
   source?: 'huggingface' | 'modelscope'
 }
 
+/** The options of the tools of `cache`. */
+export interface CacheToolOptions extends CacheOptions {
+  /** Stops waiting: the promise rejects with the signal's reason. What was removed by then stays so. */
+  signal?: AbortSignal
+}
+
 /** Where a model comes from that is named (`org/name`) and not a folder. */
 export interface HubOptions extends CacheOptions {
   /**
@@ -48,7 +54,7 @@ export interface DownloadOptions
 export interface Downloaded {
   /** As it was asked for. */
   readonly name: string
-  /** The folder of its files, which `load` takes, too. */
+  /** The folder of its files, its whole path; `load` takes it, too. */
   readonly folder: string
   /** The commit, if it came from a hub. */
   readonly revision?: string
@@ -56,7 +62,7 @@ export interface Downloaded {
 
 /** What to make of a model's folder. */
 export interface ConvertOptions {
-  /** A folder that is not there yet, for the whole model. @default safetensors beside the folder's own pickles */
+  /** A folder that is not there yet, or empty, for the whole model. @default safetensors beside the folder's own pickles */
   output?: string
   /** The number format of the weights; needs `output`. @default as they are */
   dtype?: 'f32' | 'bf16' | 'int8'
@@ -72,7 +78,7 @@ export interface ConvertOptions {
 
 /** A folder after its conversion. */
 export interface Converted {
-  /** Where the model is. */
+  /** Where the model is: its whole path. */
   readonly folder: string
   /** The files of weights that were written, with slashes. */
   readonly written: readonly string[]

@@ -1,7 +1,7 @@
 /** From what a user names to what the engine opens: the folder of a model that came as an npm package, and no archive. */
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 
 import { outsideArchive } from './archive.js'
 import { ModelError } from './errors.js'
@@ -9,10 +9,17 @@ import { ModelError } from './errors.js'
 /** `name` or `@scope/name`. A name of a hub, `org/name`, is neither. */
 const PACKAGE = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/
 
-/** The folder of an installed model package, else `model` as it is; a folder of that name wins. */
+/** What is a path wherever it leads. */
+const PATH = /^\.{0,2}([\\/]|$)/
+
+/**
+ * The folder of an installed model package, the whole path of a folder, which wins, or a name as it is. The engine looks on
+ * another thread, later: the working directory is that of the call.
+ */
 export function located(model: string): string {
-  const folder = PACKAGE.test(model) && !existsSync(model) ? packaged(model) : undefined
-  return outsideArchive(folder ?? model)
+  const there = existsSync(model)
+  const folder = PACKAGE.test(model) && !there ? packaged(model) : undefined
+  return outsideArchive(folder ?? (there || PATH.test(model) ? resolve(model) : model))
 }
 
 /** What `scripts/model-package.mjs` writes into a package.json. */

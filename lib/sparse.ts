@@ -1,30 +1,27 @@
 /** Sparse embedding: texts in, weights of tokens out. */
-import type { Errand } from './batch.js'
-import type { Rows } from './binding.js'
-import type { Sink } from './call.js'
-import { embeddings, streamChecks } from './embeddings.js'
+import { describe } from './describe.js'
+import { PromptedEncoder } from './encoder.js'
+import { argumentError } from './errors.js'
 import type { Handle } from './handle.js'
-import { handleOf, loading, Model } from './model.js'
-import { callback, type Checks, oneOf, prompt, readOptions } from './options.js'
-import { errandOf, open, promptOf, requestChecks, run } from './requests.js'
+import { loading } from './model.js'
+import { open } from './requests.js'
 import { sparseSink } from './results.js'
-import { copyTexts } from './texts.js'
-import type { LoadOptions, SparseOptions, SparseVector, StreamOptions, WithUsage } from './types.js'
+import type { LoadOptions, SparseVector } from './types.js'
 
 /** A sparse embedder over a handle: for the modules of this folder, not for users. */
 export let sparseEmbedderOf: (handle: Handle) => SparseEmbedder
 
 /**
  * A loaded sparse embedding model (SPLADE, or bge-m3's weights of its own tokens): vectors as wide as a vocabulary, nearly
- * all zero, for an inverted index. Two of them are compared by their dot product.
+ * all zero, for an inverted index. Indices are ids of the model's vocabulary of `info.dims` tokens; `similarity` compares two.
  */
-export class SparseEmbedder extends Model {
+export class SparseEmbedder extends PromptedEncoder<SparseVector> {
   static {
     sparseEmbedderOf = (handle) => new SparseEmbedder(handle, loading)
   }
 
   private constructor(handle: Handle, key: unknown) {
-    super('SparseEmbedder', handle, key)
+    super('SparseEmbedder', handle, key, (_, total, single) => sparseSink(total, single))
   }
 
   /**
@@ -37,84 +34,42 @@ export class SparseEmbedder extends Model {
     return new SparseEmbedder(await open('sparse', 'SparseEmbedder.load', model, options), loading)
   }
 
-  /**
-   * Weighs tokens of texts as they are, or after `options.prompt`. One text gives one vector, an array gives an array in
-   * its order; indices are ids of the model's vocabulary of `info.dims` tokens.
-   *
-   * @throws ERR_PROMPT, ERR_TEXT_TOO_LONG, ERR_NOT_FINITE, ERR_MEMORY, ERR_DISPOSED
-   */
-  async embed(text: string, options?: SparseOptions): Promise<WithUsage<SparseVector>>
-  async embed(texts: readonly string[], options?: SparseOptions): Promise<WithUsage<SparseVector[]>>
-  async embed(
-    texts: string | readonly string[],
-    options?: SparseOptions,
-  ): Promise<WithUsage<SparseVector> | WithUsage<SparseVector[]>>
-  async embed(texts: string | readonly string[], options?: SparseOptions): Promise<unknown> {
-    return embed(handleOf(this), 'embed', texts, options)
-  }
-
-  /** Like `embed`, for search queries: with the model's query prompt where it has one, and none otherwise. */
-  async embedQuery(text: string, options?: SparseOptions): Promise<WithUsage<SparseVector>>
-  async embedQuery(texts: readonly string[], options?: SparseOptions): Promise<WithUsage<SparseVector[]>>
-  async embedQuery(texts: string | readonly string[], options?: SparseOptions): Promise<unknown> {
-    return embed(handleOf(this), 'embedQuery', texts, options, 'query')
-  }
-
-  /** Like `embed`, for texts to be found: with the model's document prompt where it has one, and none otherwise. */
-  async embedDocument(text: string, options?: SparseOptions): Promise<WithUsage<SparseVector>>
-  async embedDocument(texts: readonly string[], options?: SparseOptions): Promise<WithUsage<SparseVector[]>>
-  async embedDocument(texts: string | readonly string[], options?: SparseOptions): Promise<unknown> {
-    return embed(handleOf(this), 'embedDocument', texts, options, 'document')
-  }
-
-  /**
-   * Weighs tokens of the texts of an iterable as they come, as `Embedder.embedStream` embeds them.
-   *
-   * @throws As `embed`, and what the source throws
-   */
-  embedStream(
-    texts: Iterable<string> | AsyncIterable<string>,
-    options?: StreamOptions<SparseOptions>,
-  ): AsyncGenerator<SparseVector, void, undefined> {
-    const [handle, method] = [handleOf(this), 'embedStream']
-    const { purpose, signal, onProgress, ...rest } = readOptions(
-      method,
-      options,
-      streamChecks<SparseOptions>(sparseChecks),
-    )
-    const errand = sparseErrand(handle, { priority: 'background', ...rest }, purpose)
-    const sink = (count: number): Sink<Rows, unknown> => sparseSink(count, false)
-    return embeddings(handle, method, texts, { errand, sink, signal, onProgress })
+  /** `sparseSimilarity` of this module, at hand. */
+  similarity(a: SparseVector, b: SparseVector): number {
+    return sparseSimilarity(a, b)
   }
 }
 
-/** The options of a call. */
-export const sparseChecks: Checks<SparseOptions> = {
-  prompt,
-  onOverflow: oneOf(['truncate', 'error', 'chunk']),
-  ...requestChecks,
-  onProgress: callback,
+/**
+ * The dot product of two sparse vectors, by which such models are trained to be compared: 0 where they share no token, and
+ * no upper limit. Numbers that are none, and infinite ones, are refused.
+ *
+ * @throws ERR_INVALID_ARGUMENT (TypeError or RangeError)
+ */
+export function sparseSimilarity(a: SparseVector, b: SparseVector): number {
+  checkSparse('sparseSimilarity: a', a)
+  checkSparse('sparseSimilarity: b', b)
+  let sum = 0
+  for (let i = 0, j = 0; i < a.indices.length && j < b.indices.length; ) {
+    const [left, right] = [a.indices[i]!, b.indices[j]!]
+    if (left === right) sum += a.values[i++]! * b.values[j++]!
+    else if (left < right) i++
+    else j++
+  }
+  if (Number.isFinite(sum)) return sum
+  throw argumentError('sparseSimilarity: a and b must hold finite numbers', RangeError)
 }
 
-async function embed(
-  handle: Handle,
-  method: string,
-  given: unknown,
-  asked: unknown,
-  purpose?: 'query' | 'document',
-): Promise<unknown> {
-  const options = readOptions<SparseOptions>(method, asked, sparseChecks)
-  const texts = copyTexts(method, given)
-  const errand = sparseErrand(handle, options, purpose)
-  const sink = sparseSink(texts.length, typeof given === 'string')
-  return run({ handle, method, texts, sink, options, errand })
-}
-
-/** The errand of a call, or of a stream, with these options. */
-export function sparseErrand(
-  handle: Handle,
-  { prompt, onOverflow: overflow, truncationSide, priority }: SparseOptions,
-  purpose?: 'query' | 'document',
-): Errand {
-  return errandOf(handle, { ...promptOf(handle, prompt, purpose), overflow, truncationSide, priority })
+function checkSparse(name: string, value: unknown): asserts value is SparseVector {
+  const { indices, values } = Object(value) as Partial<SparseVector>
+  if (!(indices instanceof Uint32Array && values instanceof Float32Array)) {
+    const expected = `${name} must be { indices: Uint32Array, values: Float32Array }, as embedQuery gives`
+    throw argumentError(`${expected}, got ${describe(value)}`)
+  }
+  if (indices.length !== values.length) {
+    const lengths = `${indices.length} indices and ${values.length} values`
+    throw argumentError(`${name} has ${lengths}; each index needs a value`, RangeError)
+  }
+  const at = indices.findIndex((index, at) => at > 0 && index <= indices[at - 1]!)
+  if (at > 0) throw argumentError(`${name} has indices that do not ascend, at indices[${at}]`, RangeError)
 }

@@ -550,7 +550,7 @@ export interface ModelInfo {
   readonly dims: number
   /** The most tokens of one text that are read, special ones included. */
   readonly maxLength: number
-  /** How token vectors become one vector. */
+  /** How token vectors become one vector; `graph` where an ONNX graph does it by itself. */
   readonly pooling: string
   /** A classifier's labels, in the order of its logits. */
   readonly labels?: readonly string[]

@@ -1,5 +1,5 @@
 /** `cache`: what is in the cache of models, whether it is right, and how to make room. */
-import { cache as tools } from '@x/embed-native'
+import { type CacheToolOptions, cache as tools } from '@x/embed-native'
 
 import { command, UsageError } from '../command.js'
 import { hubOptions, json } from '../model.js'
@@ -12,7 +12,7 @@ const options = { source, 'cache-dir': cacheDir, json } as const
 /** What a tool works with. */
 interface Work {
   readonly model: string | undefined
-  readonly at: { cacheDir?: string; source?: 'huggingface' | 'modelscope' }
+  readonly at: CacheToolOptions
   readonly json: boolean
   readonly screen: Screen
 }
@@ -37,7 +37,10 @@ const TOOLS: Readonly<Record<string, (work: Work) => Promise<void>>> = {
     if (json) await screen.json(damaged)
     else for (const { name, path, problem } of damaged) await screen.line(`${name}  ${path}: ${problem}`)
     if (damaged.length > 0)
-      throw new Trouble('ERR_INTEGRITY', `${damaged.length} files are damaged: load the models again, or remove them`)
+      throw new Trouble(
+        'ERR_INTEGRITY',
+        `${damaged.length} files are damaged: cache remove <name>, then download <name>, for each of these models`,
+      )
     if (!json) await screen.line('all files are right')
   },
   async remove({ model, at, json, screen }) {
@@ -81,15 +84,15 @@ export const cache = command({
     'embed-native cache verify',
     'embed-native cache remove BAAI/bge-small-en-v1.5',
   ],
-  async run({ operands: [tool = '', model], options, screen }) {
+  async run({ operands: [tool = '', model], options, screen, signal }) {
     const use = Object.hasOwn(TOOLS, tool) ? TOOLS[tool] : undefined
     if (!use) throw new UsageError(`unknown tool ${tool}${meant(tool, Object.keys(TOOLS))}`)
     if (model !== undefined && tool !== 'verify' && tool !== 'remove')
       throw new UsageError(`cache ${tool} takes no model`)
-    await use({ model, at: where(options), json: options.json ?? false, screen })
+    await use({ model, at: where(options, signal), json: options.json ?? false, screen })
   },
 })
 
-function where({ source, 'cache-dir': cacheDir }: Values<typeof options>): Work['at'] {
-  return { source, cacheDir }
+function where({ source, 'cache-dir': cacheDir }: Values<typeof options>, signal: AbortSignal): Work['at'] {
+  return { source, cacheDir, signal }
 }

@@ -1,4 +1,5 @@
 /** `embed`: texts in, vectors out, in bounded memory. */
+import { extname } from 'node:path'
 import type { Embedder, EmbedStreamOptions } from '@x/embed-native'
 
 import { command, UsageError } from '../command.js'
@@ -74,8 +75,19 @@ type Options = Values<typeof options>
 
 function formOf({ to, output }: Options): Form {
   if (to !== undefined) return to
-  if (output !== undefined && /\.npy$/i.test(output)) return 'npy'
-  return output !== undefined && /\.(f32|bin)$/i.test(output) ? 'f32' : 'jsonl'
+  const ending = extname(output ?? '').toLowerCase()
+  const form = ending === '' ? 'jsonl' : ENDINGS[ending]
+  if (form !== undefined) return form
+  throw new UsageError(`${output} may hold ${FORMS.join(', ')}: say which with --to, or end it in .jsonl, .f32 or .npy`)
+}
+
+/** What files hold by the ends of their names. */
+const ENDINGS: Readonly<Record<string, Form>> = {
+  '.npy': 'npy',
+  '.f32': 'f32',
+  '.bin': 'f32',
+  '.jsonl': 'jsonl',
+  '.ndjson': 'jsonl',
 }
 
 function checkPrompt({ info }: Embedder, name: string | undefined): void {

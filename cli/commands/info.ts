@@ -9,7 +9,7 @@ export const info = command({
   usage: '[folder|name]',
   operands: [0, 1],
   options: { ...options, task: { kind: 'choice', choices: TASKS, about: 'what it is loaded for (embed)' }, json },
-  examples: ['embed-native info BAAI/bge-small-en-v1.5', 'embed-native info ./ms-marco-MiniLM-L-6-v2 --task rerank'],
+  examples: ['embed-native info BAAI/bge-small-en-v1.5', 'embed-native info ./ms-marco-MiniLM-L6-v2 --task rerank'],
   async run({ operands: [model], options, screen, signal }) {
     const start = performance.now()
     const loaded = await loadFor(options.task ?? 'embed', { ...options, model }, screen, signal)

@@ -25,9 +25,8 @@ export const rerank = command({
     const reranker = await loadReranker(options, screen, signal)
     const ranked = await reranker.rerank(query, documents, { topN: top, score, signal })
     screen.cut(ranked.usage.truncated.length, reranker.info.maxLength, 'their ends were not read')
-    for (const { index, score, document } of ranked) {
-      const line = { index, id: document.id, score, text: document.text }
-      await screen.line(options.json ? JSON.stringify(line) : `${score.toFixed(4)}\t${plain(document.text)}`)
-    }
+    const rows = ranked.map(({ index, score, document: { id, text } }) => ({ index, id, score, text }))
+    if (options.json) return screen.json(rows)
+    for (const { score, text } of rows) await screen.line(`${score.toFixed(4)}\t${plain(text)}`)
   },
 })

@@ -6,6 +6,9 @@ import { json, loadEmbedder, loadReranker, modelOptions } from '../model.js'
 import { type Passage, passagesOf, TEXT_FILES, textFiles } from '../passages.js'
 import { plain, type Screen } from '../screen.js'
 
+/** What is of the embedder alone. */
+const OWN = { adapter: undefined, pooling: undefined, 'onnx-file': undefined }
+
 /** So many of the nearest are read again by a reranker. */
 const CANDIDATES = 50
 
@@ -33,14 +36,14 @@ export const search = command({
       if (found) passages.push(...found)
       else binary++
     }
-    if (binary > 0) screen.remark(`${binary} files are passed over: they hold zero bytes, so they are no text`)
+    if (binary > 0) screen.remark(`${binary} files are passed over: they are no text in UTF-8`)
     if (passages.length === 0) throw new UsageError(`${folder} holds no text in files of ${extensions.join(', ')}`)
     const count = reranker === undefined ? top : Math.max(top, CANDIDATES)
     const embedder = await loadEmbedder(options, screen, signal)
     const near = await nearest(embedder, query, passages, { count, screen, signal })
     let hits: Hit[] = near.map(({ index, score }) => ({ score, ...passages[index]! }))
     if (reranker !== undefined) {
-      const model = await loadReranker({ ...options, model: reranker, adapter: undefined }, screen, signal)
+      const model = await loadReranker({ ...options, ...OWN, model: reranker }, screen, signal)
       const ranked = await model.rerank(query, hits, { topN: top, signal })
       hits = ranked.map(({ score, document }) => ({ ...document, score }))
     }

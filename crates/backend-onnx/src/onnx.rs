@@ -289,6 +289,10 @@ impl Backend for Onnx {
         std::slice::from_ref(&self.form)
     }
 
+    fn pools(&self) -> bool {
+        self.graph.rows == Rows::Texts
+    }
+
     fn positions(&self) -> Option<usize> {
         self.positions
     }

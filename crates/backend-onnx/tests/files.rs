@@ -218,6 +218,7 @@ fn a_vector_that_the_graph_makes_is_taken_as_it_is() {
     graph.outputs.push(value("token_embeddings", F32, &[None, None, Some(4)]));
     let both = load(&library, &folder("both", &model.encode_to_vec())).unwrap();
     assert_eq!(embed(&both, &[&[3, 4]]).unwrap()[0], 35.0);
+    assert!(loaded.pools() && !both.pools());
 }
 
 #[test]

@@ -6,7 +6,7 @@
 pub enum Error {
     /// A token id beyond the rows of the embedding table.
     #[error(
-        "index {id} of a token or segment is outside the model's table of {rows} rows; tokenizer and weights do not belong together"
+        "index {id} of a token or segment is outside the model's table of {rows} rows: fetch model and tokenizer again"
     )]
     TokenId {
         /// The id.
@@ -23,10 +23,10 @@ pub enum Error {
         limit: usize,
     },
     /// An empty text where the model needs at least one token.
-    #[error("a text without tokens has no vector; this tokenizer adds no special tokens")]
+    #[error("a text without tokens has no vector, and this tokenizer adds none: pass some text")]
     Empty,
     /// A library that computes for us failed.
-    #[error("{library} failed: {message}")]
+    #[error("{library} failed: {message}; backend \"native\" does without it")]
     Library {
         /// Which one.
         library: &'static str,

@@ -90,6 +90,11 @@ pub trait Backend: Send + Sync {
         0
     }
 
+    /// Whether the model's own file pools, whatever the pipeline beside it says.
+    fn pools(&self) -> bool {
+        false
+    }
+
     /// A hash over the bytes of every weight the model uses.
     fn weights_hash(&self) -> u64;
 

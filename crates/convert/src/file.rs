@@ -25,8 +25,8 @@ pub fn place(
     write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let temporary = beside(path);
-    let placed = written(&temporary, write)
-        .and_then(|()| fs::rename(&temporary, path).map_err(|source| Error::disk(path, source)));
+    let disk = |source| Error::disk(path, source);
+    let placed = written(&temporary, write, disk).and_then(|()| fs::rename(&temporary, path).map_err(disk));
     if placed.is_err() {
         // What is left of it is named as what it is.
         let _ = fs::remove_file(&temporary);
@@ -34,9 +34,12 @@ pub fn place(
     placed
 }
 
-fn written(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>) -> Result<(), Error> {
-    let disk = |source| Error::disk(path, source);
-    let mut file = BufWriter::with_capacity(1 << 18, File::create(path).map_err(disk)?);
+fn written(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>,
+    disk: impl Fn(std::io::Error) -> Error,
+) -> Result<(), Error> {
+    let mut file = BufWriter::with_capacity(1 << 18, File::create(path).map_err(&disk)?);
     write(&mut file)?;
     let file = file.into_inner().map_err(|error| disk(error.into_error()))?;
     file.sync_all().map_err(disk)

@@ -1,6 +1,8 @@
 //! A model's folder with weights of another kind: pickles as safetensors, and weights in fewer bits.
 
+use std::fmt::Display;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -50,10 +52,10 @@ pub fn convert(
 
 fn converted(folder: &Path, wanted: &Conversion, cancelled: &AtomicBool) -> Result<Converted, Error> {
     if !folder.is_dir() {
-        return Err(Error::NotAFolder { name: folder.display().to_string() });
+        return Err(Error::NotConvertible { name: folder.display().to_string() });
     }
-    check_model(folder)?;
     let format = format(wanted)?;
+    check_model(folder, format)?;
     let Some(output) = wanted.output.as_deref().map(Path::new) else {
         let written = unpickle_all(folder, folder, cancelled)?;
         return Converted::of(folder, written);
@@ -65,18 +67,41 @@ fn converted(folder: &Path, wanted: &Conversion, cancelled: &AtomicBool) -> Resu
         fs::rename(&stage, output).map_err(|source| ::convert::Error::disk(output, source))?;
         Converted::of(output, written)
     });
-    made.inspect_err(|_| {
-        // Nobody else knows its name.
+    made.map_err(|error| {
         let _ = fs::remove_dir_all(&stage);
+        told(error, &stage, folder, output)
     })
 }
 
-/// A model or an adapter says what it is.
-fn check_model(folder: &Path) -> Result<(), Error> {
-    for name in ["config.json", "modules.json", "adapter_config.json"] {
+/// A fault of the stage, whose name nobody knows: what was read is the model's, what was written the output's.
+fn told(mut error: Error, stage: &Path, folder: &Path, output: &Path) -> Error {
+    let (path, place) = match &mut error {
+        Error::Convert(::convert::Error::Disk { path, .. }) => (path, output),
+        Error::Convert(::convert::Error::Model(error))
+        | Error::Native(backend_native::LoadError::Model(error))
+        | Error::Model(error) => (error.path_mut(), folder),
+        Error::Tokenizer { folder: path, .. } | Error::OutsideFolder { path, .. } => (path, folder),
+        _ => return error,
+    };
+    if let Ok(inside) = path.strip_prefix(stage).map(Path::to_path_buf) {
+        *path = place.join(inside);
+    }
+    error
+}
+
+/// A model or an adapter says what it is. An adapter's weights are added to others before they are rounded.
+fn check_model(folder: &Path, format: Option<Format>) -> Result<(), Error> {
+    for name in ["config.json", "modules.json"] {
         if files::exists(&folder.join(name))? {
             return Ok(());
         }
+    }
+    let adapter = folder.join("adapter_config.json");
+    if files::exists(&adapter)? {
+        let message = "belongs to an adapter, whose weights stay as they are: convert the model it is for, or load \
+                       that with this adapter and a dtype";
+        let fault = nn::Error::Unsupported { path: adapter, message: message.into() };
+        return format.map_or(Ok(()), |_| Err(fault.into()));
     }
     let remedy = "pass the folder of a model, as `download` gives it".into();
     Err(nn::Error::NotFound { path: folder.join("config.json"), remedy }.into())
@@ -103,14 +128,22 @@ fn format(wanted: &Conversion) -> Result<Option<Format>, Error> {
 
 /// A new folder beside the output, which takes its name once it is whole.
 fn stage(output: &Path) -> Result<PathBuf, Error> {
-    let disk = |source| Error::from(::convert::Error::disk(output, source));
-    if output.symlink_metadata().is_ok() {
-        let empty = fs::read_dir(output).map_err(disk)?.next().is_none();
-        if !empty {
-            return Err(Error::Options {
-                message: format!("{} is there and not empty: name a new folder", output.display()),
-            });
+    let refused = |reason: &dyn Display| Error::Options {
+        message: format!("output {:?} {reason}: name a new folder", output.display().to_string()),
+    };
+    // A place that no disk has.
+    let disk = |source: io::Error| match source.kind() {
+        ErrorKind::NotADirectory | ErrorKind::InvalidInput | ErrorKind::InvalidFilename => {
+            refused(&format!("can be no folder ({source})"))
         }
+        _ => ::convert::Error::disk(output, source).into(),
+    };
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    if is_weights(&name) {
+        return Err(refused(&"is named as a file of weights, and a whole model is written"));
+    }
+    if output.symlink_metadata().is_ok() && fs::read_dir(output).map_err(disk)?.next().is_some() {
+        return Err(refused(&"is there and not empty"));
     }
     let stage = ::convert::beside(output);
     fs::create_dir_all(&stage).map_err(disk)?;
@@ -191,6 +224,8 @@ fn filled(
         for name in names(&from.join(&inside))?.iter().filter(|name| is_copied(name)) {
             let (source, target) = (from.join(&inside).join(name), to.join(&inside).join(name));
             let disk = |source| ::convert::Error::disk(&target, source);
+            // What cannot be read is another fault than what cannot be written.
+            drop(files::open(&source)?);
             fs::create_dir_all(to.join(&inside)).map_err(disk)?;
             fs::copy(&source, &target).map_err(disk)?;
         }
@@ -204,22 +239,29 @@ fn filled(
 
 /// Descriptions, papers and weights that we read; not those of other frameworks.
 fn is_copied(name: &str) -> bool {
-    const OTHERS: [&str; 12] = [
-        ".bin",
-        ".pt",
-        ".pth",
-        ".ckpt",
-        ".h5",
-        ".msgpack",
-        ".ot",
-        ".onnx",
-        ".onnx_data",
-        ".gguf",
-        ".npz",
-        ".pkl",
-    ];
     !name.starts_with('.') && !OTHERS.iter().any(|end| name.ends_with(end))
 }
+
+/// Whether a file of that name holds weights, ours or another framework's.
+fn is_weights(name: &str) -> bool {
+    name.ends_with(".safetensors") || OTHERS.iter().any(|end| name.ends_with(end))
+}
+
+/// How names of other frameworks' weights end.
+const OTHERS: [&str; 12] = [
+    ".bin",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".h5",
+    ".msgpack",
+    ".ot",
+    ".onnx",
+    ".onnx_data",
+    ".gguf",
+    ".npz",
+    ".pkl",
+];
 
 /// Writes each checkpoint that a load takes in a number format.
 fn shrink(folder: &Path, format: Format, cancelled: &AtomicBool) -> Result<Vec<String>, Error> {
@@ -260,7 +302,7 @@ fn uses(folder: &Path, dtype: Dtype) -> Result<Uses, Error> {
     }
     match (all, fault) {
         (Some(uses), _) => Ok(uses),
-        (None, fault) => Err(fault.unwrap_or(Error::NotAFolder { name: folder.display().to_string() })),
+        (None, fault) => Err(fault.unwrap_or(Error::NotConvertible { name: folder.display().to_string() })),
     }
 }
 

@@ -15,6 +15,14 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// What is to be converted is not there.
+    #[error(
+        "{name:?} is no folder: pass the folder of a model; `download` brings a model by its name and gives its folder"
+    )]
+    NotConvertible {
+        /// What was asked for.
+        name: String,
+    },
     /// The adapter's folder is not there.
     #[error(
         "adapter {name:?} is not a folder; pass one that holds adapter_config.json and adapter_model.safetensors"
@@ -169,14 +177,15 @@ pub enum Error {
         held: u64,
     },
     /// A model that was terminated before it was ready.
-    #[error("{uid:?} was terminated while it was loaded")]
+    #[error("{uid:?} was terminated while it was loaded; launch it again to use it")]
     Terminated {
         /// Its uid.
         uid: String,
     },
     /// A vector that is not made of finite numbers.
     #[error(
-        "the vector of this text is not finite (NaN or infinity); the model's weights are damaged or overflow"
+        "the vector of this text is not finite (NaN or infinity); the model's weights are damaged or overflow: fetch the \
+         model again, or load it with dtype \"f32\""
     )]
     NotFinite,
     /// Memory for the result.
@@ -209,7 +218,9 @@ impl Error {
     /// The stable code, listed in `docs/errors.md`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotAFolder { .. } | Self::NotAnAdapter { .. } => "ERR_MODEL_NOT_FOUND",
+            Self::NotAFolder { .. } | Self::NotConvertible { .. } | Self::NotAnAdapter { .. } => {
+                "ERR_MODEL_NOT_FOUND"
+            }
             Self::Hub(error) => hub_code(error),
             Self::Convert(convert::Error::Model(error)) => model_code(error),
             Self::Convert(_) => "ERR_DISK",

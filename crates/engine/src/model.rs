@@ -129,7 +129,7 @@ fn describe(model: &Fetched, parts: &Parts, threads: usize) -> Result<Info, Erro
         architecture: spec.source.config.model_type()?.into(),
         dims: dims(parts),
         max_length: parts.max_length,
-        pooling: pooling(&spec.source.head),
+        pooling: pooling(&spec.source.head, parts.backend.pools()),
         labels: match &spec.purpose {
             Purpose::Classify(labels) => Some(labels.names.clone()),
             _ => None,
@@ -149,13 +149,15 @@ fn describe(model: &Fetched, parts: &Parts, threads: usize) -> Result<Info, Erro
     })
 }
 
-fn pooling(head: &HeadSource) -> String {
+/// By name; `"graph"` where the model's file is asked for it.
+fn pooling(head: &HeadSource, own: bool) -> String {
     match head {
+        HeadSource::Embedding { .. } if own => "graph".into(),
         HeadSource::Embedding { pooling, .. } => pooling.name(),
         HeadSource::Classifier { .. } | HeadSource::Answers { .. } => "classifier".into(),
         HeadSource::Vocabulary { largest } => if *largest { "max" } else { "sum" }.into(),
         HeadSource::Tokens { .. } => "none".into(),
-        HeadSource::Several(heads) => heads.first().map(pooling).unwrap_or_default(),
+        HeadSource::Several(heads) => heads.first().map(|head| pooling(head, own)).unwrap_or_default(),
     }
 }
 

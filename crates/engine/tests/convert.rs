@@ -7,7 +7,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use common::{copy, data, load, vector};
+use common::{copy, data, load, replace, vector};
 use engine::{
     Conversion, Converted, EmbedSettings, Embedder, Error, Fetched, LoadOptions, Loaded, Task, Ticket,
     convert,
@@ -147,6 +147,34 @@ fn a_folder_without_a_model_is_refused() {
 }
 
 #[test]
+fn faults_name_the_model_and_not_the_folder_that_is_being_made() {
+    let output = fresh("faulty-converted");
+    for (file, bytes) in [
+        ("config.json", r#"{ "model_type": "sing" }"#),
+        ("config.json", "{"),
+        ("tokenizer.json", "{"),
+        ("model.safetensors", "xx"),
+    ] {
+        let folder = copy(&data("tiny-models/bert-mean"), "faulty");
+        replace(&folder.join(file), bytes);
+        let error = run(&folder, to(&output, Some("int8"))).unwrap_err().to_string();
+        assert!(error.starts_with(&*folder.to_string_lossy()) && !error.contains(".part"), "{error}");
+    }
+    assert!(!output.exists());
+}
+
+#[test]
+fn an_adapter_keeps_its_weights_as_they_are() {
+    let (folder, output) = (fresh("adapter"), fresh("adapter-converted"));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("adapter_config.json"), "{}").unwrap();
+    let error = run(&folder, to(&output, Some("int8"))).unwrap_err();
+    assert_eq!(error.code(), "ERR_MODEL_UNSUPPORTED", "{error}");
+    assert!(error.to_string().contains("convert the model it is for"), "{error}");
+    assert!(run(&folder, to(&output, None)).unwrap().written.is_empty());
+}
+
+#[test]
 fn weights_in_several_pickles_are_refused_by_name() {
     let folder = copy(&data("broken-models/pickle-only"), "several");
     let pickle = folder.join("pytorch_model.bin");
@@ -165,13 +193,40 @@ fn conversions_that_make_no_sense_are_refused() {
         (Conversion { small_tables: true, ..to(&output, Some("bf16")) }, "goes with dtype"),
         (Conversion { small_tables: true, ..to(&output, None) }, "goes with dtype"),
         (to(&folder, None), "not empty"),
+        (to(&folder.join("config.json"), None), "can be no folder"),
+        (to(&folder.join("config.json/below"), None), "can be no folder"),
+        (to(&output.join("a\0b"), None), "can be no folder"),
+        (to(&output.join("model.safetensors"), None), "a whole model is written"),
     ] {
         let error = run(&folder, wanted).unwrap_err();
         assert_eq!(error.code(), "ERR_INVALID_ARGUMENT");
         assert!(error.to_string().contains(says), "{error}");
     }
-    assert_eq!(run(Path::new("nowhere"), Conversion::default()).unwrap_err().code(), "ERR_MODEL_NOT_FOUND");
+    let error = run(Path::new("org/name"), Conversion::default()).unwrap_err();
+    assert_eq!(error.code(), "ERR_MODEL_NOT_FOUND");
+    assert!(error.to_string().contains("`download` brings a model by its name"), "{error}");
     assert!(!output.exists());
+}
+
+#[test]
+fn scales_that_cannot_be_are_refused() {
+    let (folder, output) = (data("tiny-models/bert-mean"), fresh("scales"));
+    run(&folder, to(&output, Some("int8"))).unwrap();
+    let file = output.join("model.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    let head = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + head]).unwrap();
+    let (name, about) =
+        header.as_object().unwrap().iter().find(|(name, _)| name.ends_with(".scale")).unwrap();
+    let first = 8 + head + about["data_offsets"][0].as_u64().unwrap() as usize;
+    for scale in [-1.0, 0.0, f32::NAN, f32::INFINITY] {
+        let mut changed = bytes.clone();
+        changed[first..first + 4].copy_from_slice(&f32::to_le_bytes(scale));
+        std::fs::write(&file, changed).unwrap();
+        let error = Embedder::load(&output.to_string_lossy(), &LoadOptions::default()).err().unwrap();
+        assert_eq!(error.code(), "ERR_MODEL_FILE", "{error}");
+        assert!(error.to_string().contains(&format!("\"{name}\": scale 0 is")), "{error}");
+    }
 }
 
 #[test]

@@ -34,7 +34,8 @@ pub enum Error {
     },
     /// No answer.
     #[error(
-        "{url} cannot be reached: {message}; check the network, the proxy variables or the endpoint, and try again"
+        "{url} cannot be reached: {message}; check the network, the proxy variables or the endpoint, and try again; \
+         without a network, pass the folder of a model, or one that `download` brought into the cache before"
     )]
     Network {
         /// Host and path.
@@ -97,7 +98,7 @@ pub enum Error {
         url: String,
     },
     /// A model that the cache does not hold.
-    #[error("{name} is not in the cache {}; `cache.list()` names what is", cache.display())]
+    #[error("{name} is not in the cache {}; `cache.list()`, or `npx @x/embed-native cache list`, names what is", cache.display())]
     NotCached {
         /// What was asked for.
         name: String,
@@ -113,7 +114,7 @@ pub enum Error {
         message: String,
     },
     /// Not in the cache, and no socket may be opened.
-    #[error("{name} is not whole in the cache {}: {message}; load it once without offline and HF_HUB_OFFLINE", cache.display())]
+    #[error("{name} is not whole in the cache {}: {message}; load it once without offline and HF_HUB_OFFLINE, or pass a folder", cache.display())]
     Offline {
         /// The model.
         name: String,

@@ -167,6 +167,10 @@ impl Checkpoint {
         }
         let numbers: Vec<u8> = shard.read(name, info)?;
         let Values { values: scales, hash } = other.read_f32(name, scales)?;
+        whole::check(&numbers, &scales).map_err(|message| Error::Broken {
+            path: other.path.clone(),
+            message: format!("\"{}\": {message}", whole::scales_of(name)),
+        })?;
         let hash = twox_hash::XxHash3_64::oneshot(&numbers) ^ hash.rotate_left(1);
         Ok(Values { values: whole::widened(&numbers, &scales), hash })
     }
@@ -352,12 +356,14 @@ fn read_header(file: &mut File, file_size: u64, path: &Path) -> Result<Metadata,
         )));
     }
     if length > LONGEST_HEADER {
-        return Err(broken(format!("its header claims {length} bytes; the format allows {LONGEST_HEADER}")));
+        return Err(broken(format!(
+            "its header claims {length} bytes; the format allows {LONGEST_HEADER}: fetch it again"
+        )));
     }
     let mut header = vec![0; length as usize];
     file.read_exact(&mut header).map_err(fault)?;
     let metadata: Metadata = serde_json::from_slice(&header)
-        .map_err(|error| broken(format!("its safetensors header is not valid: {error}")))?;
+        .map_err(|error| broken(format!("its safetensors header is not valid: {error}; fetch it again")))?;
     check_size(&metadata, file_size - 8 - length).map_err(broken)?;
     Ok(metadata)
 }

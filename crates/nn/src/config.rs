@@ -27,7 +27,7 @@ impl Config {
         })?;
         let value: Value = serde_json::from_slice(&text).map_err(|error| Error::Broken {
             path: path.into(),
-            message: format!("not valid JSON: {error}"),
+            message: format!("not valid JSON: {error}; fetch it again"),
         })?;
         Ok(Self { path: path.into(), value: Arc::new(value) })
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A file that cannot be opened or read.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: cannot be read: {source}; check that it is whole and that this process may read it", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -86,4 +86,20 @@ pub enum Error {
         /// Bytes asked for.
         bytes: usize,
     },
+}
+
+impl Error {
+    /// The file that it is about.
+    pub fn path_mut(&mut self) -> &mut PathBuf {
+        match self {
+            Self::Read { path, .. }
+            | Self::NotFound { path, .. }
+            | Self::Broken { path, .. }
+            | Self::Missing { path, .. }
+            | Self::Shape { path, .. }
+            | Self::Unsupported { path, .. }
+            | Self::Upload { path, .. }
+            | Self::Memory { path, .. } => path,
+        }
+    }
 }

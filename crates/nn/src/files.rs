@@ -32,7 +32,10 @@ pub fn open(path: &Path) -> Result<(File, Metadata), Error> {
     let fault = |source| Error::Read { path: path.into(), source };
     // Before it is opened: opening a FIFO waits for a writer.
     if !path.metadata().map_err(fault)?.is_file() {
-        return Err(Error::Broken { path: path.into(), message: "is not a regular file".into() });
+        return Err(Error::Broken {
+            path: path.into(),
+            message: "is not a regular file: put the file itself there".into(),
+        });
     }
     let file = File::open(path).map_err(fault)?;
     let metadata = file.metadata().map_err(fault)?;

@@ -21,6 +21,23 @@ pub fn scales_of(name: &str) -> String {
 /// The largest whole number.
 const LARGEST: f32 = 127.0;
 
+/// Checks that each scale can be one: a positive number, or 0 for a row of zeros.
+///
+/// # Errors
+/// One that is negative, infinite or no number, or 0 beside other numbers.
+pub(crate) fn check(numbers: &[u8], scales: &[f32]) -> Result<(), String> {
+    let columns = numbers.len() / scales.len().max(1);
+    for (row, &scale) in scales.iter().enumerate() {
+        let zeros = || numbers[row * columns..(row + 1) * columns].iter().all(|&number| number == 0);
+        if !(scale.is_finite() && (scale > 0.0 || (scale == 0.0 && zeros()))) {
+            return Err(format!(
+                "scale {row} is {scale}, expected a number above 0: convert the model again"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// What the whole numbers of rows stand for. Each scale has as many numbers; both are as they lie in the file.
 pub(crate) fn widened(numbers: &[u8], scales: &[f32]) -> Vec<f32> {
     let columns = numbers.len() / scales.len().max(1);
@@ -76,6 +93,18 @@ mod tests {
         let numbers = [127_i8, -64, 0, -127].map(|number| number as u8);
         assert_eq!(widened(&numbers, &[2.0, 0.5]), [254.0, -128.0, 0.0, -63.5]);
         assert_eq!(widened(&[], &[]), [0.0; 0]);
+    }
+
+    #[test]
+    fn scales_are_positive_numbers() {
+        let numbers = [1, 2, 0, 0];
+        assert_eq!(check(&numbers, &[0.5, 0.0]), Ok(()));
+        assert_eq!(check(&[], &[]), Ok(()));
+        for scale in [0.0, -0.0, -0.5, f32::NAN, f32::INFINITY] {
+            let problem = check(&numbers, &[scale, 0.0]).unwrap_err();
+            assert!(problem.starts_with("scale 0 is "), "{problem}");
+        }
+        assert!(check(&numbers, &[0.5, -1.0]).unwrap_err().starts_with("scale 1 is -1"));
     }
 
     #[test]
