@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backend::{Backend, Pooling, PoolingMode};
+use kernels::both;
 use nn::{FileId, HeadSource, Key, LayerSource, Store, files};
 use serde::{Serialize, Serializer};
 use text::{Limit, Reading, Tokenizer};
 use twox_hash::XxHash3_64;
 
 use crate::executor::Opened;
+use crate::scheduler::{Lane, Scheduler};
 use crate::spec::Purpose;
 use crate::{Error, Spec, executor, judge};
 
@@ -121,13 +123,33 @@ impl Serialize for Task {
 
 /// Reads a folder.
 pub(crate) fn load(folder: &Path, options: &LoadOptions, task: Task) -> Result<Parts, Error> {
-    let (spec, tokenizer) = described(folder, options, task)?;
-    let Opened { backend, reason, warning } = executor::open(&spec.source, options)?;
+    let (spec, tokenizer, opened) = read(folder, options, task)?;
+    let Opened { backend, reason, warning } = opened;
     check_vocabulary(&spec, &tokenizer.tokenizer)?;
     let max_length = max_length(&spec, &tokenizer.tokenizer, backend.positions(), options)?;
     // A limit that leaves no room for text shows here and not at every call.
     tokenizer.tokenizer.encode("", &Limit::new(max_length))?;
     Ok(Parts { spec, tokenizer, backend, reason, warning, max_length })
+}
+
+/// A folder's files: its tokenizer on one thread and its weights on another, if there are two with nothing else to do.
+fn read(
+    folder: &Path,
+    options: &LoadOptions,
+    task: Task,
+) -> Result<(Spec, Arc<SharedTokenizer>, Opened), Error> {
+    let spec = claims(folder, options, task)?;
+    // The weights of its head are the rows of two words.
+    if let Purpose::Judge = spec.purpose {
+        let (spec, tokenizer) = answering(spec)?;
+        let opened = executor::open(&spec.source, options)?;
+        return Ok((spec, tokenizer, opened));
+    }
+    let lane = Lane::new(options.threads);
+    let parts = || both(|| tokenizer(&(&spec).into()), || executor::open(&spec.source, options));
+    let (tokenizer, opened) =
+        if lane.threads() > 1 { Scheduler::process().led(&lane, parts) } else { parts() };
+    Ok((spec, tokenizer?, opened?))
 }
 
 /// All of a folder but its weights.
@@ -136,7 +158,11 @@ pub(crate) fn described(
     options: &LoadOptions,
     task: Task,
 ) -> Result<(Spec, Arc<SharedTokenizer>), Error> {
-    let mut spec = claims(folder, options, task)?;
+    answering(claims(folder, options, task)?)
+}
+
+/// The tokenizer, and what the head of a model that answers in words is made of.
+fn answering(mut spec: Spec) -> Result<(Spec, Arc<SharedTokenizer>), Error> {
     let tokenizer = tokenizer(&(&spec).into())?;
     if let Purpose::Judge = spec.purpose {
         let tokens = judge::answers(&tokenizer.tokenizer, &spec.source.config)?;

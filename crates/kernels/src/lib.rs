@@ -36,7 +36,7 @@ pub use op::positions::Positions;
 pub use op::rope::{HeadColumns, RopeArgs, RopeStyle};
 pub use pack::{Packed, whole_weights};
 pub use priority::step_back;
-pub use team::Team;
+pub use team::{Team, both};
 pub use unknown::UnknownIsa;
 
 mod aligned;

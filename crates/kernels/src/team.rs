@@ -11,8 +11,8 @@
 use std::any::Any;
 use std::cell::{RefCell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::op::attention::Scratch;
 
@@ -154,6 +154,35 @@ impl Team {
     }
 }
 
+/// Runs both: side by side, where this thread leads a team and somebody comes to help.
+pub fn both<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
+    let Some(team) = LED.take() else { return (one(), other()) };
+    let (one, other) = (Once::of(one), Once::of(other));
+    team.share(2, &mut Scratch::default(), &|part, _| if part == 0 { one.run() } else { other.run() });
+    LED.set(Some(team));
+    (one.made(), other.made())
+}
+
+/// Work that is done by whoever comes first, and what it made.
+struct Once<F, T>(Mutex<(Option<F>, Option<T>)>);
+
+impl<T, F: FnOnce() -> T> Once<F, T> {
+    fn of(work: F) -> Self {
+        Self(Mutex::new((Some(work), None)))
+    }
+
+    fn run(&self) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.1 = held.0.take().map(|work| work());
+    }
+
+    /// Each part of a call runs, so there is something.
+    fn made(self) -> T {
+        let held = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        held.1.unwrap_or_else(|| unreachable!("a part that did not run"))
+    }
+}
+
 /// Runs a call of so many multiply-adds in as many parts as are worth it, at most `most`: `part(i, of, scratch)`. All by
 /// itself where this thread leads no team, or nobody helps.
 pub(crate) fn in_parts(
@@ -163,10 +192,15 @@ pub(crate) fn in_parts(
     part: impl Fn(usize, usize, &mut Scratch) + Sync,
 ) {
     let worth = most.min(work / PART);
-    let team = if worth > 1 { LED.with_borrow(Option::clone) } else { None };
-    match team.map(|team| (worth.min(1 + team.helpers.load(Ordering::Acquire)), team)) {
-        Some((parts, team)) if parts > 1 => team.share(parts, scratch, &|i, scratch| part(i, parts, scratch)),
+    // Taken, so that a call within a part is whole.
+    let team = if worth > 1 { LED.take() } else { None };
+    let parts = team.as_ref().map_or(1, |team| worth.min(1 + team.helpers.load(Ordering::Acquire)));
+    match &team {
+        Some(team) if parts > 1 => team.share(parts, scratch, &|i, scratch| part(i, parts, scratch)),
         _ => part(0, 1, scratch),
+    }
+    if team.is_some() {
+        LED.set(team);
     }
 }
 
@@ -190,6 +224,41 @@ impl Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_run_once_alone_and_side_by_side() {
+        let counts = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        let count = |i: usize| {
+            in_parts(usize::MAX, 8, &mut Scratch::default(), |_, of, _| assert_eq!(of, 1, "within a part"));
+            counts[i].fetch_add(1, Ordering::Relaxed) + 10 * i
+        };
+        for round in 0..100 {
+            let expected = (round, 10 + round);
+            match round % 3 {
+                0 => assert_eq!(both(|| count(0), || count(1)), expected),
+                1 => Arc::new(Team::default()).lead(|| assert_eq!(both(|| count(0), || count(1)), expected)),
+                _ => with_helpers(|_| {
+                    assert_eq!(both(|| count(0), || count(1)), expected);
+                    // The team is led on.
+                    in_parts(usize::MAX, 3, &mut Scratch::default(), |_, of, _| assert_eq!(of, 3));
+                }),
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a part of a call panicked")]
+    fn a_panic_of_one_is_told() {
+        with_helpers(|_| {
+            let met = std::sync::Barrier::new(2);
+            let leader = std::thread::current().id();
+            let part = || {
+                met.wait();
+                assert!(std::thread::current().id() == leader, "on purpose");
+            };
+            both(part, part);
+        });
+    }
 
     /// Leads a team of three while `pass` runs.
     fn with_helpers<T>(pass: impl FnOnce(&Team) -> T) -> T {

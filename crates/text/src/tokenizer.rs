@@ -67,8 +67,8 @@ pub struct Tokenizer {
     bytes: usize,
     /// Found at the first pair.
     pairs: OnceLock<Result<PairFrame, String>>,
-    /// Made at the first text.
-    words: OnceLock<Option<Words>>,
+    /// None where texts must be tokenised whole.
+    words: Option<Words>,
 }
 
 impl Tokenizer {
@@ -105,7 +105,8 @@ impl Tokenizer {
             highest_plain,
             bytes: source.tokenizer.len().saturating_mul(BYTES_PER_FILE_BYTE),
             pairs: OnceLock::new(),
-            words: OnceLock::new(),
+            // A tokenizer that fails on the probes has none: its failure shows on the text itself.
+            words: guarded(|| Ok(Words::of(&inner))).ok().flatten(),
             inner,
             frame,
             settings,
@@ -314,8 +315,7 @@ impl Tokenizer {
     /// The ids of a text without special tokens: all of them, or more than `wanted.room` at the kept end.
     fn content(&self, text: &str, wanted: Wanted) -> Result<Vec<u32>, Error> {
         let ids = guarded(|| {
-            let words = self.words.get_or_init(|| guarded(|| Ok(Words::of(&self.inner))).ok().flatten());
-            if let Some(words) = words
+            if let Some(words) = &self.words
                 && let Some(ids) = words.ids(&self.inner, text, wanted)?
             {
                 return Ok(ids);
