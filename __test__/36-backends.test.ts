@@ -1,9 +1,9 @@
 /** Chapter 7b: other executors. The same folder on candle, and its ONNX export on a user's ONNX Runtime. */
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, sep } from 'node:path'
 
-import { Reranker } from '@x/embed-native'
+import { machine, Reranker } from '@x/embed-native'
 import { describe, expect, test } from 'vitest'
 
 import { checkChild, checkRejects, data, loadTiny, tiny } from './support.js'
@@ -138,4 +138,32 @@ test.each([
     console.log((await native.embed('still here')).length)
   `
   await checkChild(script, 'ERR_BACKEND true\n48', { ORT_DYLIB_PATH: library })
+})
+
+/** Places of an ELF header: its class, 32 or 64 bits, and its processor. */
+test.runIf(process.platform === 'linux').each([
+  [
+    'for another processor',
+    (file: Buffer) => file.fill(0xf3, 0x12, 0x13),
+    /does not load as ONNX Runtime: .*broken\.so/,
+  ],
+  ['of 32 bits', (file: Buffer) => file.fill(1, 0x04, 0x05), /does not load as ONNX Runtime: .*wrong ELF class/],
+  ['cut short', (file: Buffer) => file.subarray(0, file.length / 2), /it was cut short/],
+  ['empty', () => Buffer.alloc(0), /does not load as ONNX Runtime: .*too short/],
+  ['of something else', (file: Buffer) => file, /a library without OrtGetApiBase/],
+])('a library %s is named with its reason', async (_, change, message) => {
+  const folder = await mkdtemp(join(tmpdir(), 'embed-native-library-'))
+  const library = join(folder, 'broken.so')
+  await writeFile(library, change(await readFile(machine().binary as string)))
+  const script = `
+    import { devices, Embedder } from '@x/embed-native'
+    const failed = await Embedder.load(process.env.TINY, { backend: 'onnx', dtype: 'int8' }).catch((error) => error)
+    const driver = devices().find(({ device }) => device.startsWith('cuda'))
+    console.log(failed.code, ${message}.test(failed.message) || failed.message, driver.usable, driver.reason.includes('broken.so'))
+  `
+  await checkChild(script, 'ERR_BACKEND true false true', {
+    ORT_DYLIB_PATH: library,
+    EMBED_NATIVE_CUDA_DRIVER: library,
+  })
+  await rm(folder, { recursive: true })
 })

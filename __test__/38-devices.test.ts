@@ -1,7 +1,7 @@
 /** Chapter 7d: GPUs. What is there and why it is not used; drivers and binaries in every state, none of them a fault. */
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 
 import { devices, Embedder, machine } from '@x/embed-native'
@@ -14,10 +14,15 @@ test('every kind is there, usable or with its reason', () => {
   expect(all[0]).toMatchObject({ device: 'cpu', usable: true, reason: null })
   for (const kind of ['cuda', 'metal']) expect(all.some(({ device }) => device.startsWith(kind))).toBe(true)
   for (const { usable, reason } of all) expect(usable).toBe(reason === null)
+  expect(all[0]?.memory).toBeGreaterThan(2 ** 28)
+  expect(all[0]?.memory).toBeLessThanOrEqual(totalmem())
 })
 
-test('a device has a reason', async () => {
-  expect((await loadTiny('bert-mean')).info.deviceReason).toMatch(/^auto: the CPU, since/)
+test('a device has a reason, and a model and devices() say the same', async () => {
+  const { deviceReason } = (await loadTiny('bert-mean')).info
+  expect(deviceReason).toMatch(/^auto: the CPU, since/)
+  const cuda = devices().find(({ device }) => device.startsWith('cuda'))
+  expect(cuda?.reason).toContain(deviceReason.replace(/^auto: the CPU, since /, ''))
   expect((await loadTiny('bert-mean', { device: 'cpu' })).info.deviceReason).toBe('as asked for')
 })
 
@@ -186,12 +191,19 @@ describe('providers of ONNX Runtime', () => {
     [
       { providers: ['coreml'] },
       {},
-      /^ERR_BACKEND none of these providers computes here: coreml is not in .*it has .*cpu/,
+      /^ERR_BACKEND none of these providers computes here: coreml is not in .*; onnxruntime \S+ has .*cpu/,
+    ],
+    [
+      { providers: ['tensorrt'] },
+      {},
+      /^ERR_BACKEND none of these providers computes here: tensorrt (is not in|of) onnxruntime \S+( does not start: .*)?; onnxruntime/,
     ],
     [{}, { ORT_EXECUTION_PROVIDER: 'CoreML,CPU' }, /^cpu .*: coreml is not in/],
     [{}, { ORT_EXECUTION_PROVIDER: 'gpu' }, /^ERR_SETTINGS ORT_EXECUTION_PROVIDER must name some of .*"gpu"/],
     [{}, { ORT_NUM_THREADS: 'many' }, /^ERR_SETTINGS ORT_NUM_THREADS must be/],
-    [{}, { ORT_NUM_THREADS: '1' }, /^cpu/],
+    [{}, { ORT_NUM_THREADS: '1' }, /^cpu 1 /],
+    [{ threads: 2 }, { ORT_NUM_THREADS: '1' }, new RegExp(`^cpu ${Math.min(2, machine().threads)} `)],
+    [{ backend: 'native', dtype: 'f32' }, { ORT_NUM_THREADS: '1' }, new RegExp(`^cpu ${machine().threads} `)],
   ])('%j with %j', (options, env, expected) => {
     expect(run(options, env)).toMatch(expected)
   })

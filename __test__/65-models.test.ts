@@ -81,6 +81,24 @@ test('a handle outlives its uid; disposing it leaves the others', async () => {
   await expect.poll(() => models.stats().held).toBe(0)
 })
 
+test('a registration has providers and several devices, and comes back as it was given', async () => {
+  const pair = models.register('pair', { folder: tiny('bert-mean'), device: ['cuda:0', 'cuda:1'] })
+  expect(pair).toEqual({ name: 'pair', folder: tiny('bert-mean'), task: 'embed', device: ['cuda:0', 'cuda:1'] })
+  await checkRejects(models.launch('pair', { device: ['cuda:8', 'cuda:9'] }), 'ERR_DEVICE', /"cuda:8".*there is cpu/)
+  await checkRejects(models.launch('pair', { device: ['cpu', 'cuda:0'] }), 'ERR_INVALID_ARGUMENT', /several different/)
+  expect((await models.launch('pair', { device: 'cpu' })).info?.device).toBe('cpu')
+  const graph = {
+    folder: tiny('bert-mean'),
+    backend: 'onnx',
+    dtype: 'int8',
+    providers: ['coreml', 'directml'],
+  } as const
+  expect(models.register('graph', graph)).toMatchObject(graph)
+  await checkRejects(models.launch('graph'), 'ERR_BACKEND', /onnxruntime/)
+  models.register('odd', { folder: tiny('bert-mean'), providers: ['cpu'] })
+  await checkRejects(models.launch('odd'), 'ERR_INVALID_ARGUMENT', /providers .*with backend "onnx"/)
+})
+
 test('names and uids are given once', async () => {
   expect(models.register('bert', { folder: tiny('bert-mean'), dtype: 'f32' }).task).toBe('embed')
   expect(thrown(() => models.register('bert', { folder: tiny('modernbert-mean') })).code).toBe('ERR_DUPLICATE')
@@ -99,10 +117,15 @@ test('wrong arguments are refused by name', async () => {
     [() => new Models({ memoryBuget: 1 } as never), /did you mean "memoryBudget"/],
     [() => new Models({ memoryBudget: Number.NaN }), /memoryBudget must be a whole number/],
     [() => new Models({ lengthBuckets: [] }), /lengthBuckets/],
+    [
+      () => new Models({ memoryBudget: 2 ** 53 - 1 }),
+      /memoryBudget: 9007199254740991 bytes are more than .*there is cpu/,
+    ],
     [() => new Models(null as never), /must be an object/],
     [() => new Models({ preset: 'fast' as never }), /there are default, performance/],
     [() => models.register('x', { folder: 'x', task: 'sing' as never }), /"embed", "rerank", "classify"/],
     [() => models.register('x', {} as never), /folder/],
+    [() => models.register('x', { folder: 'x', providers: 'cpu' as never }), /providers must be an array/],
     [() => models.register(7 as never, { folder: 'x' }), /register: name/],
     [() => models.terminate('' as never), /terminate: uid/],
   ]

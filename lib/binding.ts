@@ -164,7 +164,8 @@ export interface Binding {
   leaveCudaAside(reason: string): void
   /** The version it was built as. */
   version(): string
-  joinModels(options: string): string
+  /** `memory`: bytes that this process may use. */
+  joinModels(options: string, memory: number): string
   registerModel(name: string, about: string): string
   registeredModels(): string
   runningModels(): string

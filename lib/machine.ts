@@ -1,4 +1,6 @@
 /** What this library finds on this machine. */
+import { totalmem } from 'node:os'
+
 import { binding, bindingFile } from './binding.js'
 import { libc } from './libc.js'
 import { onnxRuntimeLibrary } from './onnxruntime.js'
@@ -35,5 +37,12 @@ export function machine(): Machine {
  * @throws ERR_BINDING
  */
 export function devices(): Processor[] {
-  return JSON.parse(binding().processors()) as Processor[]
+  const all = JSON.parse(binding().processors()) as Processor[]
+  return all.map((one) => (one.device === 'cpu' ? { ...one, memory: memory() } : one))
+}
+
+/** Bytes of memory that this process may use: the machine's, or its cgroup's limit where that is lower. */
+export function memory(): number {
+  // 0 or nothing where there is no limit, and more than there is where version 1 of cgroups has none.
+  return Math.min(totalmem(), process.constrainedMemory() || Infinity)
 }

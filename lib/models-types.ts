@@ -1,5 +1,5 @@
 /** What users of `Models` pass in and get back. Types only: nothing here runs. */
-import type { Device, LoadOptions, ModelInfo } from './types.js'
+import type { LoadOptions, ModelInfo } from './types.js'
 
 /** What holds for all models of the process. Single settings win over those of `config`, and those over the preset's. */
 export interface ModelsOptions {
@@ -16,7 +16,8 @@ export interface ModelsOptions {
   /**
    * Bytes for all models and their work. Models get 70 % of it in equal shares: as many as `config` names, or those that run and
    * the new one, if that is more. A model that does not fit its share or what is left is refused with ERR_BUDGET before its
-   * weights are read; those that run keep theirs. null: no limit.
+   * weights are read; those that run keep theirs. A budget above the memory of this machine (or its cgroup's limit) and of the GPUs
+   * that work is refused. null: no limit.
    * @default null
    */
   memoryBudget?: number | null
@@ -85,7 +86,16 @@ export type Task = 'embed' | 'rerank' | 'classify' | 'sparse' | 'late' | 'hybrid
 export interface Registration
   extends Pick<
     LoadOptions,
-    'backend' | 'dtype' | 'threads' | 'maxLength' | 'maxBatch' | 'pooling' | 'adapter' | 'onnxFile'
+    | 'backend'
+    | 'device'
+    | 'dtype'
+    | 'providers'
+    | 'threads'
+    | 'maxLength'
+    | 'maxBatch'
+    | 'pooling'
+    | 'adapter'
+    | 'onnxFile'
   > {
   /** Its folder; kept as a full path. */
   folder: string
@@ -94,8 +104,6 @@ export interface Registration
    * @default 'embed'
    */
   task?: Task
-  /** The processor to compute on. */
-  device?: Device
 }
 
 /** A registration and its name. */
@@ -112,7 +120,7 @@ export interface LaunchOptions {
    */
   uid?: string
   /** The processor to compute on, instead of the registration's. */
-  device?: Device
+  device?: LoadOptions['device']
   /**
    * Whether a running model of that uid is terminated first; without it, ERR_DUPLICATE.
    * @default false

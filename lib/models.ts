@@ -9,6 +9,7 @@ import { Embedder, embedderOf } from './embedder.js'
 import { argumentError, fromThrown, ModelError } from './errors.js'
 import { type Handle, opened } from './handle.js'
 import { located } from './location.js'
+import { memory } from './machine.js'
 import { HybridEmbedder, hybridEmbedderOf } from './hybrid.js'
 import { onnxRuntimeLibrary } from './onnxruntime.js'
 import { MultiVectorEmbedder, multiVectorEmbedderOf } from './multi-vector.js'
@@ -72,7 +73,7 @@ export class Models {
    */
   constructor(options: ModelsOptions = {}) {
     const json = toJson('Models', options)
-    this.settings = parse(ask((engine) => engine.joinModels(json)))
+    this.settings = parse(ask((engine) => engine.joinModels(json, memory())))
   }
 
   /**

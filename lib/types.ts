@@ -150,7 +150,7 @@ export interface Processor {
   readonly device: string
   /** Its maker's name; null where there is none. */
   readonly name: string | null
-  /** Bytes of its own memory. */
+  /** Bytes of its own memory; of the CPU, the machine's, or its cgroup's limit. */
   readonly memory: number | null
   /** The compute capability of a CUDA device: `9.0`. */
   readonly capability: string | null

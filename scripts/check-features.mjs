@@ -23,9 +23,10 @@ export const SETS = [
   { features: ['candle', 'onnx', 'metal', 'accelerate'], target: MAC },
   { features: ['cuda'], needs: 'cuda' },
   { features: ['candle', 'onnx', 'cuda'], needs: 'cuda' },
+  // Nothing is linked here, and so cuDNN's library is not needed.
+  { features: ['cudnn'], needs: 'cuda' },
   { features: ['mkl'], needs: 'mkl' },
-  // These need what cannot be brought: cuDNN's headers; sources by git.
-  { features: ['cudnn'], needs: 'more' },
+  // Needs what cannot be brought: sources by git, and hours of CUDA's compiler.
   { features: ['flash-attn'], needs: 'more' },
 ]
 

@@ -24,6 +24,22 @@ export const PARTS = [
   join('__test__', 'data', 'tiny-models'),
 ]
 
+/** What the bundle says of itself. */
+const readme = (binaries, { arch, report }) => `# Checks that need a GPU
+
+    sh run.sh                                  # the first GPU that works
+    sh run.sh --device cuda:1 --shapes minilm  # another; one size of minilm, base, large
+
+Needs Linux on ${arch}, glibc ${report.getReport().header.glibcVersionRuntime} or later, and a driver of NVIDIA's from 580 on (\`nvidia-smi\` shows it). No
+compiler, no network, no Node: it is here. CUDA's libraries (libcublas.so.13, libcublasLt.so.13, libcurand.so.10) come
+from EMBED_NATIVE_CUDA_LIBS, a folder; from CUDA_HOME; or from Python's nvidia wheels (\`pip install nvidia-cublas
+nvidia-curand\`). With torch and sentence-transformers in that Python, their figures stand beside, and full memory is checked.
+
+Prints a report. Ends with code 0 if all is well, 1 if something is not, 2 if there is no GPU that a model can run on; then the
+reasons stand in its first lines. Binaries: ${binaries.join(', ')}. Their kernels are PTX, which the
+driver compiles when the first model is loaded: that load takes longer.
+`
+
 const RUN = `#!/bin/sh
 # The checks that need a GPU. CUDA's libraries come from CUDA_HOME, EMBED_NATIVE_CUDA_LIBS or Python's nvidia wheels.
 cd "$(dirname "$0")" && exec ./node bench/gpu.mjs "$@"
@@ -42,6 +58,7 @@ function bundle(folder) {
   copyFileSync(process.execPath, join(folder, 'node'))
   chmodSync(join(folder, 'node'), 0o755)
   writeFileSync(join(folder, 'run.sh'), RUN)
+  writeFileSync(join(folder, 'README.md'), readme(binaries, process))
   return `${binaries.join(', ')}; start it with: sh run.sh`
 }
 

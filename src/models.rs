@@ -10,10 +10,10 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// Takes part with these options; gives the settings that hold.
+/// Takes part with these options, on a machine with so many bytes of memory; gives the settings that hold.
 #[napi(catch_unwind)]
-pub fn join_models(options: String) -> napi::Result<String, &'static str> {
-    Registry::process().join(&options).map(|settings| json(&settings)).map_err(thrown)
+pub fn join_models(options: String, memory: f64) -> napi::Result<String, &'static str> {
+    Registry::process().join(&options, memory as u64).map(|settings| json(&settings)).map_err(thrown)
 }
 
 /// Registers a model; gives the registration.

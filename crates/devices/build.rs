@@ -10,7 +10,7 @@ fn main() {
     }
     let built = std::env::var_os("CARGO_FEATURE_CUDA").is_some();
     let (capability, toolkit) = if built { (capability(), toolkit()) } else { Default::default() };
-    println!("cargo::rustc-env=EMBED_NATIVE_PTX={capability}");
+    println!("cargo::rustc-env=EMBED_NATIVE_CAPABILITY={capability}");
     println!("cargo::rustc-env=EMBED_NATIVE_TOOLKIT={toolkit}");
 }
 

@@ -56,8 +56,18 @@ pub enum LoadError {
         /// The oldest version that does.
         least: String,
     },
+    /// A provider that the library has and cannot start.
+    #[error("{provider} of {library} does not start: {message}")]
+    Provider {
+        /// Its name.
+        provider: &'static str,
+        /// The library.
+        library: String,
+        /// What the library said.
+        message: String,
+    },
     /// None of the providers that were asked for computes here.
-    #[error("none of these providers computes here: {against}; {library}: it has {has}")]
+    #[error("none of these providers computes here: {against}; {library} has {has}")]
     NoProvider {
         /// What is against each.
         against: String,

@@ -6,7 +6,6 @@
 //!
 //! Files come from strangers: they are read and checked here, and the library gets bytes, never a path.
 
-mod elf;
 mod error;
 mod external;
 mod gate;

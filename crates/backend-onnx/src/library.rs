@@ -4,12 +4,12 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use devices::is_whole;
 use nn::files;
 use ort::LoadDynamicError;
 use ort::environment::Environment;
 
 use crate::LoadError;
-use crate::elf;
 use crate::gate::{self, Inside};
 
 /// Names the library's file, and wins over what a caller found.
@@ -44,10 +44,10 @@ impl Library {
     }
 
     fn load(file: &File) -> Result<Self, LoadError> {
-        let bytes = files::read(&file.path)?.unwrap_or_default();
-        if !elf::is_whole(&bytes) {
+        if is_whole(&file.path).is_ok_and(|whole| !whole) {
             return Err(file.refused("it was cut short".into()));
         }
+        let bytes = files::read(&file.path)?.unwrap_or_default();
         // `ort` panics where a library has the name of a function and not its behaviour.
         let started = catch_unwind(|| Self::start(file));
         let environment = started
@@ -100,7 +100,10 @@ impl File {
             LoadDynamicError::BadVersion { version_str: found, .. } => {
                 return LoadError::TooOld { path: self.path.clone(), found, least: least() };
             }
-            LoadDynamicError::Dlopen { error, .. } => error.to_string(),
+            // The system's own words, which `libloading` keeps one level down.
+            LoadDynamicError::Dlopen { error, .. } => {
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
+            }
             LoadDynamicError::MissingApi { .. } => "it is a library without OrtGetApiBase".into(),
             LoadDynamicError::InvalidVersionString => "its version is no text".into(),
         })

@@ -92,7 +92,8 @@ pub(crate) fn first_usable<T>(
             Ok(opened) => return Ok((opened, provider, against.join("; "))),
             // The CPU takes every graph that is well: its fault is the graph's.
             Err(error) if provider == Provider::Cpu => return Err(error),
-            Err(error) => against.push(format!("{name} does not start: {error}")),
+            Err(error @ LoadError::Provider { .. }) => against.push(error.to_string()),
+            Err(error) => against.push(format!("{name} does not take the model: {error}")),
         }
     }
     let has = Provider::ALL.iter().filter(|(_, provider)| is_there(*provider)).map(|(name, _)| *name);
@@ -113,17 +114,23 @@ pub(crate) fn choose<T>(
 mod tests {
     use super::*;
 
+    const LIBRARY: &str = "onnxruntime 1.31.1";
+
     /// A library with these, of which some start.
     fn tried(
         asked: &[Provider],
         there: &[Provider],
         start: &[Provider],
     ) -> Result<(Provider, String), LoadError> {
-        let open = |provider| match start.contains(&provider) {
+        let open = |provider: Provider| match start.contains(&provider) {
             true => Ok(()),
-            false => Err(LoadError::Start { message: "no device".into() }),
+            false => Err(LoadError::Provider {
+                provider: provider.name(),
+                library: LIBRARY.into(),
+                message: "no device".into(),
+            }),
         };
-        let found = first_usable(asked, "onnxruntime 1.31.1", |provider| there.contains(&provider), open);
+        let found = first_usable(asked, LIBRARY, |provider| there.contains(&provider), open);
         found.map(|((), provider, against)| (provider, against))
     }
 
@@ -134,7 +141,8 @@ mod tests {
         assert_eq!(tried(&[Cuda, Cpu], &[Cuda, Cpu], &[Cuda, Cpu]).unwrap(), (Cuda, String::new()));
         let (provider, against) = tried(&[TensorRt, Cuda, Cpu], &[Cuda, Cpu], &[Cpu]).unwrap();
         assert_eq!(provider, Cpu);
-        let expected = "tensorrt is not in onnxruntime 1.31.1; cuda does not start: ONNX Runtime does not start: no device";
+        let expected =
+            "tensorrt is not in onnxruntime 1.31.1; cuda of onnxruntime 1.31.1 does not start: no device";
         assert_eq!(against, expected);
     }
 
@@ -142,9 +150,9 @@ mod tests {
     fn none_that_works_is_a_fault_with_what_there_is() {
         use Provider::{CoreMl, Cpu, Cuda};
         let error = tried(&[CoreMl, Cuda], &[Cuda, Cpu], &[Cpu]).unwrap_err().to_string();
-        assert!(error.contains("coreml is not in") && error.contains("it has cuda, cpu"), "{error}");
-        // The graph's own fault is told as such.
-        assert!(matches!(tried(&[Cuda, Cpu], &[Cpu], &[]), Err(LoadError::Start { .. })));
+        assert!(error.contains("coreml is not in") && error.contains("1.31.1 has cuda, cpu"), "{error}");
+        // What is against the CPU is told as such.
+        assert!(matches!(tried(&[Cuda, Cpu], &[Cpu], &[]), Err(LoadError::Provider { provider: "cpu", .. })));
     }
 
     #[test]

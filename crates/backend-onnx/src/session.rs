@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use nn::{Error, Source};
+use nn::Source;
 use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
@@ -74,19 +74,24 @@ fn open(
     files: &Files,
     library: &Library,
     (threads, provider): (usize, Provider),
-) -> Result<Session, Error> {
+) -> Result<Session, LoadError> {
     let refused = |error: ort::Error| {
         let (name, reason) = (library.name(), one_line(error.message()));
         let remedy = "export the model again, or take a newer onnxruntime";
         broken(&model.path, format!("{name} refuses the graph: {reason}; {remedy}"))
     };
-    let mut builder = builder(library, threads, provider).map_err(refused)?;
+    // The graph has no part in it yet.
+    let mut builder = builder(library, threads, provider).map_err(|error| LoadError::Provider {
+        provider: provider.name(),
+        library: library.name(),
+        message: one_line(error.message()),
+    })?;
     for (location, bytes) in files {
         builder = builder
             .with_external_initializer_file_in_memory(location, bytes.clone())
             .map_err(|error| refused(error.into()))?;
     }
-    builder.commit_from_memory(&model.bytes).map_err(refused)
+    Ok(builder.commit_from_memory(&model.bytes).map_err(refused)?)
 }
 
 /// Memory goes back after each run: lengths differ from run to run, and an arena or a pattern would keep the

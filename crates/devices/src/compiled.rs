@@ -16,20 +16,27 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// What the build script recorded.
+    /// What the build script recorded. candle's own kernels are PTX; those of flash attention are images, and a binary
+    /// with both runs where its images do (candle-kernels 0.11.1 and candle-flash-attn 0.11.1, `build.rs`).
     pub fn this() -> Self {
-        Self::parse(env!("EMBED_NATIVE_PTX"), env!("EMBED_NATIVE_TOOLKIT"))
+        let images = cfg!(feature = "flash-attn");
+        Self::parse(env!("EMBED_NATIVE_CAPABILITY"), images, env!("EMBED_NATIVE_TOOLKIT"))
     }
 
-    /// `ptx` as CUDA_COMPUTE_CAP has it, several with commas, and `toolkit` as `13.0`. From 9.0 on, candle's build
-    /// asks for what the architecture alone has (cudaforge 0.1.6, `GpuArch::auto_suffix`).
-    fn parse(ptx: &str, toolkit: &str) -> Self {
+    /// `capabilities` as CUDA_COMPUTE_CAP has them, several with commas, and `toolkit` as `13.0`. From 9.0 on, candle's
+    /// build asks for what the architecture, or its family, alone has (cudaforge 0.1.6, `GpuArch::auto_suffix`).
+    fn parse(capabilities: &str, images: bool, toolkit: &str) -> Self {
         let mut compiled = Self { toolkit: version(toolkit), ..Self::default() };
-        for word in ptx.split(',').map(str::trim) {
-            let number = word.trim_start_matches("sm_").trim_end_matches('a');
+        for word in capabilities.split(',').map(str::trim) {
+            let number = word.trim_start_matches("sm_").trim_end_matches(['a', 'f']);
             let Ok(capability) = number.parse::<Capability>() else { continue };
-            let alone = word.ends_with('a') || capability >= Capability::new(9, 0);
-            if alone { compiled.only.push(capability) } else { compiled.ptx.push(capability) }
+            let alone = word.ends_with(['a', 'f']) || capability >= Capability::new(9, 0);
+            let kind = match (alone, images) {
+                (true, _) => &mut compiled.only,
+                (false, true) => &mut compiled.images,
+                (false, false) => &mut compiled.ptx,
+            };
+            kind.push(capability);
         }
         compiled
     }
@@ -58,16 +65,29 @@ fn version(text: &str) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Verdict, accepts};
 
     #[test]
     fn the_record_is_read() {
-        let compiled = Compiled::parse("75, 8.0,90,sm_100a", "13.2");
+        let compiled = Compiled::parse("75, 8.0,90,sm_100a,121f", false, "13.2");
         assert_eq!(compiled.ptx, [Capability::new(7, 5), Capability::new(8, 0)]);
-        assert_eq!(compiled.only, [Capability::new(9, 0), Capability::new(10, 0)]);
+        let only = [Capability::new(9, 0), Capability::new(10, 0), Capability::new(12, 1)];
+        assert_eq!(compiled.only, only);
         assert_eq!(compiled.toolkit, (13, 2));
-        assert_eq!(compiled.describe(), "PTX for 7.5 and 8.0, kernels for nothing but 9.0 and 10.0");
-        assert_eq!(Compiled::parse("", ""), Compiled::default());
+        assert_eq!(compiled.describe(), "PTX for 7.5 and 8.0, kernels for nothing but 9.0 and 10.0 and 12.1");
+        assert_eq!(Compiled::parse("", false, ""), Compiled::default());
         assert_eq!(Compiled::default().describe(), "no kernels for GPUs");
+    }
+
+    #[test]
+    fn images_narrow_what_ptx_would_run_on() {
+        let [plain, flash] = [false, true].map(|images| Compiled::parse("80", images, "13.0"));
+        let h100 = Capability::new(9, 0);
+        assert_eq!(accepts(h100, &plain), Verdict::Ptx(Capability::new(8, 0)));
+        assert_eq!(accepts(h100, &flash), Verdict::Refused);
+        assert_eq!(accepts(Capability::new(8, 9), &flash), Verdict::Image(Capability::new(8, 0)));
+        assert_eq!(flash.describe(), "images for 8.0");
+        assert_eq!(accepts(h100, &Compiled::parse("90", true, "13.0")), Verdict::Image(h100));
     }
 
     #[cfg(not(feature = "cuda"))]

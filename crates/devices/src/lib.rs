@@ -17,6 +17,7 @@
 mod capability;
 mod compiled;
 mod driver;
+mod elf;
 mod error;
 mod libraries;
 mod library;
@@ -24,5 +25,6 @@ mod library;
 pub use capability::{Capability, Verdict, accepts};
 pub use compiled::Compiled;
 pub use driver::{Driver, Gpu, driver, driver_of};
+pub use elf::is_whole;
 pub use error::{NoDriver, NoLibraries};
 pub use libraries::{Libraries, libraries};

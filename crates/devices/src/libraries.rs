@@ -19,6 +19,11 @@ const NEEDED_ON_WINDOWS: [(&str, &str); 3] = [
     ("curand64_10.dll", "nvidia-curand"),
 ];
 
+/// What binaries with flash attention or with cuDNN are linked against, too: opened where one of the folders has it. One
+/// that does not open is named by the system's loader when the binary that needs it is loaded.
+const WANTED: [&str; 2] = ["libcudart.so.13", "libcudnn.so.9"];
+const WANTED_ON_WINDOWS: [&str; 2] = ["cudart64_13.dll", "cudnn64_9.dll"];
+
 /// Folders where they may be, in the order in which they are looked through; then the system's loader is asked.
 #[derive(Debug, Clone, Default)]
 pub struct Libraries {
@@ -48,9 +53,13 @@ impl Libraries {
     /// # Errors
     /// The first that is nowhere, or does not load.
     pub fn open(&self) -> Result<(), NoLibraries> {
-        let needed = if cfg!(windows) { NEEDED_ON_WINDOWS } else { NEEDED };
+        let (needed, wanted) =
+            if cfg!(windows) { (NEEDED_ON_WINDOWS, WANTED_ON_WINDOWS) } else { (NEEDED, WANTED) };
+        for file in wanted.iter().filter_map(|name| self.find(name)) {
+            drop(library::open(file.as_os_str()));
+        }
         needed.iter().try_for_each(|&(name, package)| {
-            let place = self.folders.iter().map(|folder| folder.join(name)).find(|file| file.is_file());
+            let place = self.find(name);
             let file = place.as_deref().map_or(OsStr::new(name), Path::as_os_str);
             library::open(file).map_err(|reason| NoLibraries::Missing {
                 library: name.into(),
@@ -58,6 +67,10 @@ impl Libraries {
                 package,
             })
         })
+    }
+
+    fn find(&self, name: &str) -> Option<PathBuf> {
+        self.folders.iter().map(|folder| folder.join(name)).find(|file| file.is_file())
     }
 }
 

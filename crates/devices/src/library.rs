@@ -5,8 +5,11 @@
 #![expect(unsafe_code, reason = "functions of another library")]
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_uint};
+use std::path::Path;
 
 use libloading::Library;
+
+use crate::is_whole;
 
 /// What the driver's functions give: 0 is well.
 pub(crate) type Code = c_int;
@@ -43,6 +46,12 @@ pub(crate) fn open(file: &OsStr) -> Result<(), String> {
 }
 
 fn load(file: &OsStr) -> Result<Library, String> {
+    let path = Path::new(file);
+    // A bare name is the loader's to find, and it says what it does not find.
+    let is_named = path.parent().is_some_and(|folder| folder != Path::new(""));
+    if is_named && is_whole(path).is_ok_and(|whole| !whole) {
+        return Err(format!("{}: the file was cut short", path.display()));
+    }
     // SAFETY: the file is a library of the system's or one that the owner of the process names (module comment).
     unsafe { Library::new(file) }.map_err(|error| {
         // The system's own words, which `libloading` keeps one level down.

@@ -84,6 +84,29 @@ fn what_is_no_library_is_a_reason() {
     }
 }
 
+/// Each is a whole library but for its header or its end.
+#[test]
+fn a_library_for_another_machine_or_cut_short_is_a_reason() {
+    let whole = fs::read(fake("whole_one", &[])).unwrap();
+    let with = |place: usize, value: u8| {
+        let mut bytes = whole.clone();
+        bytes[place] = value;
+        bytes
+    };
+    for (name, bytes, words) in [
+        ("arm64", with(0x12, 0xb7), "does not load"),
+        ("32_bits", with(0x04, 1), "wrong ELF class"),
+        ("half", whole[..whole.len() / 2].to_vec(), "was cut short"),
+        ("empty", Vec::new(), "does not load"),
+    ] {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.so"));
+        fs::write(&file, bytes).unwrap();
+        let reason = driver_of(file.as_os_str()).unwrap_err();
+        assert!(matches!(reason, NoDriver::Library { .. }), "{name}: {reason}");
+        assert!(reason.to_string().contains(words), "{name}: {reason}");
+    }
+}
+
 #[test]
 fn a_missing_library_is_named_with_its_package() {
     let empty = Libraries::of(vec![PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("empty")]);
@@ -107,6 +130,9 @@ fn libraries_are_opened_where_their_folder_is_named() {
         fs::copy(&any, folder.join(name)).unwrap();
     }
     fs::write(broken.join("libcublas.so.13"), "cut").unwrap();
+    assert_eq!(Libraries::of(vec![folder.clone()]).open(), Ok(()));
+    // Not every binary needs it.
+    fs::write(folder.join("libcudart.so.13"), "cut").unwrap();
     assert_eq!(Libraries::of(vec![folder.clone()]).open(), Ok(()));
     let error = Libraries::of(vec![broken, folder]).open().unwrap_err().to_string();
     assert!(

@@ -5,8 +5,8 @@ use backend_native::{Native, is_whole};
 use kernels::{Dtype, Kernels};
 use nn::Source;
 
-use crate::place::{Asked, Chosen, Inventory, Place};
-use crate::{Error, LoadOptions, graphs};
+use crate::place::{Asked, Chosen, Inventory, Place, no_kernels};
+use crate::{Error, LoadOptions, graphs, processors};
 
 type Open = fn(&Source, &LoadOptions, Chosen) -> Result<Box<dyn Backend>, Error>;
 type Bytes = fn(&Source, &LoadOptions, &Chosen) -> Result<u64, Error>;
@@ -155,7 +155,7 @@ fn decide(
             without_gpus("auto: the CPU, since GPUs do not compute in this dtype")
         }
         (_, Asked::Auto) if made_for_gpus.is_none() => {
-            without_gpus("auto: the CPU, since this binary has no kernels for GPUs")
+            without_gpus(&format!("auto: the CPU, since {}", no_kernels(processors::left_aside())))
         }
         _ => made_for_gpus.unwrap_or(Inventory::this)().choose(&device)?,
     };

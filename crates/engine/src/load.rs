@@ -16,34 +16,57 @@ use crate::spec::Purpose;
 use crate::{Error, Spec, executor, judge};
 
 /// What a user may decide about a load. Empty fields: as the model's files say.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct LoadOptions {
     /// `"native"`, `"candle"` or `"onnx"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
     /// `"auto"`, `"cpu"`, `"cuda"`, `"cuda:N"`, several of these with commas, or `"metal"`.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "one_or_several")]
     pub device: Option<String>,
     /// `"auto"`, `"f32"`, `"bf16"` or `"int8"`, as far as the backend has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
+    /// Providers of ONNX Runtime by name, for `"onnx"`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
     /// Threads this model may use at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
     /// Tokens of the longest text that is not cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
     /// The most tokens of the longest text, where `max_length` is silent: the files' own limit if that is lower.
+    #[serde(skip)]
     pub length_cap: Option<usize>,
     /// The most texts of a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_batch: Option<usize>,
     /// A pooling by name, instead of the files'.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pooling: Option<String>,
     /// The folder of a PEFT LoRA adapter to merge into the weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
     /// The graph's file below the model's folder, for `"onnx"`; `None`: the one of the number format.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub onnx_file: Option<String>,
     /// The file of the ONNX Runtime library, for `"onnx"` where `ORT_DYLIB_PATH` names none.
+    #[serde(skip)]
     pub onnx_library: Option<String>,
-    /// Providers of ONNX Runtime by name, for `"onnx"`.
-    pub providers: Vec<String>,
     /// Where a model comes from that is named and not a folder.
+    #[serde(skip)]
     pub hub: hub::Options,
+}
+
+/// Several devices as an array, as the face takes them.
+fn one_or_several<S: Serializer>(device: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let names: Vec<&str> = device.iter().flat_map(|device| device.split(',')).collect();
+    match names[..] {
+        [name] => serializer.serialize_str(name),
+        _ => names.serialize(serializer),
+    }
 }
 
 /// A tokenizer and a hash of its file.

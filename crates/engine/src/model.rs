@@ -12,7 +12,7 @@ use crate::load::{Parts, SharedTokenizer, Task, load};
 use crate::scheduler::Lane;
 use crate::spec::Purpose;
 use crate::timing::{LastUse, Pace};
-use crate::{Error, Info, LoadOptions, Overflow, PromptChoice, Side, Spec, Ticket};
+use crate::{Error, Info, LoadOptions, Overflow, PromptChoice, Side, Spec, Ticket, threads};
 
 /// A model that is ready to run.
 pub(crate) struct Model {
@@ -31,7 +31,7 @@ impl Model {
     /// Loads a folder for a task, on the calling thread.
     pub(crate) fn load(model: &Fetched, options: &LoadOptions, task: Task) -> Result<Self, Error> {
         let parts = load(&model.folder, options, task)?;
-        let threads = Lane::new(options.threads).threads();
+        let threads = Lane::new(threads::asked(options)?).threads();
         let at_once = parts.backend.concurrency().saturating_add(parts.backend.readers());
         let lane = Lane::new(Some(threads.min(at_once)));
         let info = describe(model, &parts, threads)?;

@@ -5,13 +5,13 @@ use backend_onnx::{LoadError, Onnx, Provider, Settings};
 use nn::Source;
 
 use crate::scheduler::Lane;
-use crate::{Error, LoadOptions, graphs};
+use crate::{Error, LoadOptions, graphs, threads};
 
 /// Loads a model's export.
 pub(crate) fn open(source: &Source, options: &LoadOptions) -> Result<Box<dyn Backend>, Error> {
     let settings = Settings {
         library: options.onnx_library.as_ref().map(Into::into),
-        threads: Lane::new(threads(options)?).threads(),
+        threads: Lane::new(threads::asked(options)?).threads(),
         files: graphs::candidates(options),
         dtype: options.dtype.clone().filter(|dtype| dtype != "auto"),
         pools: options.pooling.is_some(),
@@ -39,20 +39,6 @@ fn providers(options: &LoadOptions) -> Result<Vec<Provider>, Error> {
     let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
     let providers = names.map(|name| named(&name.to_lowercase())).collect::<Result<_, _>>();
     providers.map_err(|wrong| Error::Settings { message: format!("{VARIABLE} {wrong}") })
-}
-
-/// Likewise.
-fn threads(options: &LoadOptions) -> Result<Option<usize>, Error> {
-    const VARIABLE: &str = "ORT_NUM_THREADS";
-    let value = std::env::var(VARIABLE).unwrap_or_default();
-    if options.threads.is_some() || value.is_empty() {
-        return Ok(options.threads);
-    }
-    let threads = value.parse().ok().filter(|threads| (1..=1024).contains(threads));
-    let wrong = || Error::Settings {
-        message: format!("{VARIABLE} must be a whole number from 1 to 1024, got {value:?}"),
-    };
-    threads.ok_or_else(wrong).map(Some)
 }
 
 fn fault(error: LoadError) -> Error {

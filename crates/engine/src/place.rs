@@ -113,7 +113,12 @@ impl Inventory {
     ) -> Self {
         let built = *compiled != Compiled::default();
         let nvidia = match driver {
-            Err(reason) => Err(reason.to_string()),
+            Err(reason) if built => Err(reason.to_string()),
+            // Both halves: what was left aside for the driver's sake has named it.
+            Err(reason) => {
+                let (no_kernels, reason) = (no_kernels(left_aside.clone()), reason.to_string());
+                Err(if no_kernels.contains(&reason) { no_kernels } else { format!("{no_kernels}; {reason}") })
+            }
             Ok(driver) => Ok(driver
                 .gpus
                 .iter()
@@ -197,13 +202,27 @@ impl Inventory {
             };
         }
         let unfit = self.nvidia.iter().flatten().find_map(|(_, against)| against.clone());
-        let warning = unfit.filter(|_| self.built);
-        let reason = match (&warning, &self.nvidia) {
-            (Some(unfit), _) => format!("auto: the CPU, since {unfit}"),
-            (None, Err(reason)) => format!("auto: the CPU, since {reason}"),
-            (None, Ok(_)) => "auto: the CPU, since this binary has no kernels for GPUs".into(),
-        };
-        Chosen { places: vec![Place::Cpu], reason, warning }
+        let warning = unfit.clone().filter(|_| self.built);
+        let against = unfit.or(self.nvidia.clone().err()).unwrap_or_default();
+        Chosen { places: vec![Place::Cpu], reason: format!("auto: the CPU, since {against}"), warning }
+    }
+
+    /// Whether so many bytes are there: of the machine, and of those GPUs that this binary computes on and that have memory
+    /// of their own.
+    ///
+    /// # Errors
+    /// How many there are, and of what.
+    pub(crate) fn holds(&self, bytes: u64, machine: u64) -> Result<(), String> {
+        let usable = self.nvidia.iter().flatten().filter(|(_, against)| against.is_none());
+        let gpus = usable.fold(0, |sum: u64, (gpu, _)| sum.saturating_add(gpu.memory));
+        if bytes <= machine.saturating_add(gpus) {
+            return Ok(());
+        }
+        let of_gpus = if gpus == 0 { String::new() } else { format!(", and {gpus} of GPUs") };
+        Err(format!(
+            "{bytes} bytes are more than there are: {machine} of this machine or of its cgroup's limit{of_gpus}; {}",
+            self.describe()
+        ))
     }
 
     fn refused(&self, device: &str, reason: &str) -> Error {
@@ -211,10 +230,15 @@ impl Inventory {
     }
 }
 
+/// Why a binary without kernels for NVIDIA's GPUs is the one in use, as far as somebody noted it.
+pub(crate) fn no_kernels(left_aside: Option<String>) -> String {
+    left_aside.unwrap_or_else(|| "this binary has no kernels for NVIDIA's GPUs".into())
+}
+
 /// What is against a GPU.
 fn against(gpu: &Gpu, driver: &Driver, compiled: &Compiled, left_aside: Option<&str>) -> Option<String> {
     if *compiled == Compiled::default() {
-        return Some(left_aside.unwrap_or("this binary has no kernels for NVIDIA's GPUs").into());
+        return Some(no_kernels(left_aside.map(Into::into)));
     }
     let (name, capability) = (&gpu.name, gpu.capability);
     if accepts(capability, compiled) == Verdict::Refused {
@@ -350,6 +374,39 @@ mod tests {
         assert_eq!((chosen.places, chosen.warning), (vec![Place::Cpu], None));
         assert!(chosen.reason.contains("has no device to show"), "{}", chosen.reason);
         assert!(found.choose(&Asked::Nvidia(vec![])).is_err());
+    }
+
+    #[test]
+    fn both_halves_are_told_and_each_once() {
+        let none = Compiled::default();
+        let driver = Err(NoDriver::NoDevice { visible: None });
+        let reason = |left_aside: Option<&str>| {
+            let found = Inventory::of(&driver, &none, left_aside.map(Into::into), None);
+            found.nvidia.unwrap_err()
+        };
+        let no_device = "NVIDIA's driver has no device to show";
+        assert_eq!(reason(None), format!("this binary has no kernels for NVIDIA's GPUs; {no_device}"));
+        assert_eq!(reason(Some("install it")), format!("install it; {no_device}"));
+        let left_aside = format!("it is left aside: {no_device}");
+        assert_eq!(reason(Some(&left_aside)), left_aside);
+    }
+
+    #[test]
+    fn memory_is_that_of_the_machine_and_of_the_gpus_that_work() {
+        let (gib, mixed) = (1 << 30, inventory(&[gpu(0, "T4", 75), gpu(1, "H100", 90)], &compiled()));
+        assert!(mixed.holds(96 * gib, 16 * gib).is_ok(), "the T4 is not usable");
+        let message = mixed.holds(96 * gib + 1, 16 * gib).unwrap_err();
+        for part in [
+            "103079215105 bytes are more than there are: 17179869184 of this machine",
+            ", and 85899345920 of GPUs",
+            "there is cpu, cuda:0 (T4, 81920 MiB, compute capability 7.5, not usable), cuda:1 (H100",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        let none = inventory(&[], &compiled());
+        assert!(none.holds(16 * gib, 16 * gib).is_ok());
+        let message = none.holds(16 * gib + 1, 16 * gib).unwrap_err();
+        assert!(message.ends_with("of its cgroup's limit; there is cpu"), "{message}");
     }
 
     #[test]

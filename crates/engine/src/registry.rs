@@ -92,12 +92,13 @@ impl Registry {
     }
 
     /// Takes part with these options, as JSON: the first to ask for settings decides them, and the models that a file
-    /// names are registered. All of it or nothing.
+    /// names are registered. All of it or nothing. `memory`: bytes of the machine that this process may use.
     ///
     /// # Errors
-    /// Options or a file that are wrong; settings other than those that hold; a name that is taken.
-    pub fn join(&self, options: &str) -> Result<Settings, Error> {
-        let Asked { settings, models } = Asked::read(options)?;
+    /// Options or a file that are wrong; a budget that cannot be had; settings other than those that hold; a name that is
+    /// taken.
+    pub fn join(&self, options: &str, memory: u64) -> Result<Settings, Error> {
+        let Asked { settings, models } = Asked::read(options, memory)?;
         let mut state = self.lock();
         if let (Some(asked), Some(held)) = (&settings, &state.settings)
             && let Some(difference) = held.difference(asked)

@@ -11,9 +11,12 @@ use common::{copy, data, vector};
 use engine::{EmbedSettings, Embedder, Error, LoadOptions, Loaded, Registry, Ticket};
 use serde_json::{Value, json};
 
+/// Of the machine.
+const MEMORY: u64 = 4 << 30;
+
 fn registry(options: Value) -> Arc<Registry> {
     let registry = Arc::new(Registry::default());
-    registry.join(&options.to_string()).unwrap();
+    registry.join(&options.to_string(), MEMORY).unwrap();
     registry
 }
 
@@ -237,10 +240,10 @@ fn running_models_keep_what_they_loaded_when_files_change() {
 #[test]
 fn settings_are_the_processs() {
     let registry = registry(json!({ "preset": "default", "memoryBudget": 1000 }));
-    let settings = registry.join("{}").unwrap();
+    let settings = registry.join("{}", MEMORY).unwrap();
     assert_eq!((settings.memory_budget, settings.max_length), (Some(1000), 512));
-    registry.join(r#"{ "memoryBudget": 1000 }"#).unwrap();
-    let error = registry.join(r#"{ "memoryBudget": 2000 }"#).unwrap_err();
+    registry.join(r#"{ "memoryBudget": 1000 }"#, MEMORY).unwrap();
+    let error = registry.join(r#"{ "memoryBudget": 2000 }"#, MEMORY).unwrap_err();
     assert!(error.code() == "ERR_SETTINGS" && error.to_string().contains("memoryBudget is 1000"), "{error}");
 }
 

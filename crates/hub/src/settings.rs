@@ -18,7 +18,7 @@ pub enum Source {
 }
 
 /// What a caller may decide. Empty fields: as the environment says.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Options {
     /// A branch, a tag or a commit.
     pub revision: Option<String>,

@@ -43,7 +43,7 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
     ("convert", &["nn", "kernels"]),
     ("backend-native", &["models", "nn", "backend", "kernels"]),
     ("backend-candle", &["models", "nn", "backend"]),
-    ("backend-onnx", &["nn", "backend", "backend-native", "kernels"]),
+    ("backend-onnx", &["nn", "backend", "backend-native", "devices", "kernels"]),
     ("models", &["nn", "backend"]),
     ("nn", &["backend"]),
 ];

@@ -103,6 +103,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Texts that are not empty, as an array; at least one, at most 64.
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Error> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let expected = || self.fault(format!("{name} must be an array of 1 to 64 texts, got {value}"));
+        let items = value.as_array().filter(|items| (1..=64).contains(&items.len())).ok_or_else(expected)?;
+        let text = |item: &Value| item.as_str().filter(|text| !text.is_empty()).map(String::from);
+        items.iter().map(|item| text(item).ok_or_else(expected)).collect::<Result<_, _>>().map(Some)
+    }
+
     /// Whole numbers from 1 to `most`, ascending once read; at least one, at most 64.
     pub(crate) fn numbers(&self, name: &str, most: u64) -> Result<Option<Vec<usize>>, Error> {
         let Some(value) = self.value(name) else { return Ok(None) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::budget::Holder;
 use super::fields::{Fields, Origin};
-use super::registration::{Registration, check_name};
+use super::registration::{Registration, check_name, device};
 use super::{Done, Loaded, Registry, Settings, warm_up};
 use crate::{Error, LoadOptions, Ticket, load};
 
@@ -35,7 +35,7 @@ impl Launch {
         let uid = fields.text("uid")?.unwrap_or_else(|| name.clone());
         check_name("uid", &uid, origin)?;
         let restart = fields.flag("restart")?.unwrap_or_default();
-        let (device, onnx_library) = (fields.text("device")?, fields.text("onnxLibrary")?);
+        let (device, onnx_library) = (device(&fields)?, fields.text("onnxLibrary")?);
         Ok(Self { name, uid, device, restart, onnx_library })
     }
 }
@@ -50,7 +50,7 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn new(launch: Launch, registration: Registration, settings: &Settings) -> Self {
         let Launch { uid, device, onnx_library, .. } = launch;
-        let own = registration.options();
+        let own = registration.options.clone();
         let options = LoadOptions {
             device: device.or(own.device.clone()),
             onnx_library,

@@ -19,41 +19,18 @@ pub struct Registration {
     pub folder: String,
     /// What it is for, by name.
     pub task: Task,
-    /// As the option of that name, and so all below.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub backend: Option<String>,
-    /// See `backend`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device: Option<String>,
-    /// See `backend`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dtype: Option<String>,
-    /// See `backend`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub threads: Option<usize>,
-    /// See `backend`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_length: Option<usize>,
-    /// See `backend`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_batch: Option<usize>,
-    /// See `backend`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pooling: Option<String>,
-    /// See `backend`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub adapter: Option<String>,
-    /// See `backend`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub onnx_file: Option<String>,
+    /// How it is loaded.
+    #[serde(flatten)]
+    pub options: LoadOptions,
 }
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "folder",
     "task",
     "backend",
     "device",
     "dtype",
+    "providers",
     "threads",
     "maxLength",
     "maxBatch",
@@ -73,36 +50,28 @@ impl Registration {
         let folder = fields.text("folder")?;
         let folder = folder.ok_or_else(|| origin.fault(format!("model {name:?} must name its folder")))?;
         let full = |path: String| full_path(&base.join(path), origin);
-        Ok(Self {
-            name: name.into(),
-            folder: full(folder)?,
-            task: task(&fields)?,
+        let options = LoadOptions {
             backend: fields.text("backend")?,
-            device: fields.text("device")?,
+            device: device(&fields)?,
             dtype: fields.text("dtype")?,
+            providers: fields.texts("providers")?.unwrap_or_default(),
             threads: fields.whole("threads", 1024)?.map(|threads| threads as usize),
             max_length: fields.whole("maxLength", 1 << 31)?.map(|tokens| tokens as usize),
             max_batch: fields.whole("maxBatch", 1 << 24)?.map(|texts| texts as usize),
             pooling: fields.text("pooling")?,
             adapter: fields.text("adapter")?.map(full).transpose()?,
             onnx_file: fields.text("onnxFile")?,
-        })
-    }
-
-    /// How it is loaded.
-    pub(crate) fn options(&self) -> LoadOptions {
-        LoadOptions {
-            backend: self.backend.clone(),
-            device: self.device.clone(),
-            dtype: self.dtype.clone(),
-            threads: self.threads,
-            max_length: self.max_length,
-            max_batch: self.max_batch,
-            pooling: self.pooling.clone(),
-            adapter: self.adapter.clone(),
-            onnx_file: self.onnx_file.clone(),
             ..LoadOptions::default()
-        }
+        };
+        Ok(Self { name: name.into(), folder: full(folder)?, task: task(&fields)?, options })
+    }
+}
+
+/// A device, or an array of several: with commas, as [`LoadOptions`] has them.
+pub(crate) fn device(fields: &Fields<'_>) -> Result<Option<String>, Error> {
+    match fields.value("device") {
+        Some(Value::Array(_)) => Ok(fields.texts("device")?.map(|devices| devices.join(","))),
+        _ => fields.text("device"),
     }
 }
 
@@ -158,12 +127,32 @@ mod tests {
     fn a_registration_says_how_a_model_is_loaded() {
         let about = json!({ "folder": "tiny", "task": "rerank", "threads": 2, "maxLength": 64, "maxBatch": 8, "adapter": "a" });
         let found = read("mine-1.0", about).unwrap();
-        let options = found.options();
+        let options = found.options;
         assert_eq!((found.task, options.threads, options.max_length), (Task::Rerank, Some(2), Some(64)));
         assert_eq!(options.max_batch, Some(8));
         assert!(Path::new(&found.folder).is_absolute() && found.folder.ends_with("tiny"));
         assert!(Path::new(&options.adapter.unwrap()).is_absolute());
         assert_eq!(read("plain", json!({ "folder": "x" })).unwrap().task, Task::Embed);
+    }
+
+    #[test]
+    fn it_is_written_as_it_was_read() {
+        let about =
+            json!({ "backend": "onnx", "providers": ["cuda", "cpu"], "device": ["cuda:0", "cuda:1"] });
+        let mut expected = about.clone();
+        let mut whole = about;
+        whole["folder"] = json!(std::env::temp_dir());
+        let found = read("a", whole).unwrap();
+        assert_eq!(found.options.device.as_deref(), Some("cuda:0,cuda:1"));
+        assert_eq!(found.options.providers, ["cuda", "cpu"]);
+        for (field, value) in
+            [("name", json!("a")), ("task", json!("embed")), ("folder", json!(found.folder))]
+        {
+            expected[field] = value;
+        }
+        assert_eq!(serde_json::to_value(&found).unwrap(), expected);
+        let single = read("a", json!({ "folder": "x", "device": "cuda:0" })).unwrap();
+        assert_eq!(serde_json::to_value(&single).unwrap()["device"], "cuda:0");
     }
 
     #[test]
@@ -191,6 +180,9 @@ mod tests {
                 "one of \"embed\", \"rerank\", \"classify\", \"sparse\", \"late\"",
             ),
             (json!({ "folder": "x", "thread": 2 }), "mean \"threads\""),
+            (json!({ "folder": "x", "providers": "cpu" }), "providers must be an array of 1 to 64 texts"),
+            (json!({ "folder": "x", "providers": [""] }), "providers must be an array"),
+            (json!({ "folder": "x", "device": [] }), "device must be an array"),
             (json!("x"), "must be an object"),
         ] {
             let error = read("a", about).unwrap_err().to_string();

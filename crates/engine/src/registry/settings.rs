@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::fields::{Fields, Origin, meant};
 use super::registration::Registration;
 use crate::Error;
+use crate::place::Inventory;
 
 /// Settings that hold for the whole process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -95,6 +96,16 @@ impl Settings {
         Ok(())
     }
 
+    /// A budget that cannot be had would refuse nothing; GPUs are asked only where the machine's memory is too little.
+    fn check_budget(&self, set_by: &Fields<'_>, memory: u64) -> Result<(), Error> {
+        match self.memory_budget.filter(|budget| *budget > memory) {
+            Some(budget) => Inventory::this()
+                .holds(budget, memory)
+                .map_err(|reason| set_by.fault(format!("memoryBudget: {reason}"))),
+            None => Ok(()),
+        }
+    }
+
     /// The first setting in which two differ: its name and both values.
     pub(crate) fn difference(&self, other: &Self) -> Option<String> {
         let fields = |settings: &Self| serde_json::to_value(settings).unwrap_or_default();
@@ -129,11 +140,11 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Reads options as JSON, and the file that `config` names in them.
+    /// Reads options as JSON, and the file that `config` names in them; the machine has `memory` bytes.
     ///
     /// # Errors
     /// `ERR_INVALID_ARGUMENT` for the options, `ERR_SETTINGS` for the file.
-    pub(crate) fn read(options: &str) -> Result<Self, Error> {
+    pub(crate) fn read(options: &str, memory: u64) -> Result<Self, Error> {
         let origin = Origin::Call("Models");
         let options = origin.parse(options.as_bytes())?;
         let known: Vec<_> = NAMES.into_iter().chain(["config"]).collect();
@@ -142,16 +153,17 @@ impl Asked {
             return Ok(Self { settings: None, models: Vec::new() });
         }
         match fields.text("config")?.map(PathBuf::from) {
-            Some(path) => Self::with_file(&fields, &path),
+            Some(path) => Self::with_file(&fields, &path, memory),
             None => {
                 let mut settings = beginning(&[fields])?;
                 settings.apply(&fields)?;
+                settings.check_budget(&fields, memory)?;
                 Ok(Self { settings: Some(settings), models: Vec::new() })
             }
         }
     }
 
-    fn with_file(options: &Fields<'_>, path: &Path) -> Result<Self, Error> {
+    fn with_file(options: &Fields<'_>, path: &Path, memory: u64) -> Result<Self, Error> {
         let origin = Origin::File(path);
         let text = files::read(path).map_err(|error| Error::Settings { message: error.to_string() })?;
         let text = text.ok_or_else(|| origin.fault("config names this file, which is not there"))?;
@@ -165,6 +177,8 @@ impl Asked {
         let mut settings = beginning(&[*options, fields])?;
         settings.apply(&fields)?;
         settings.apply(options)?;
+        let by = if options.value("memoryBudget").is_some() { options } else { &fields };
+        settings.check_budget(by, memory)?;
         settings.configured_models = models.len();
         Ok(Self { settings: Some(settings), models })
     }
@@ -200,6 +214,8 @@ fn named_models(models: &Value, path: &Path) -> Result<Vec<Registration>, Error>
 mod tests {
     use super::*;
 
+    const MEMORY: u64 = 1 << 30;
+
     fn file(name: &str, text: &str) -> String {
         let path = std::env::temp_dir().join(format!("embed-native-{}-{name}.json", std::process::id()));
         std::fs::write(&path, text).unwrap();
@@ -207,7 +223,7 @@ mod tests {
     }
 
     fn settings(options: &str) -> Settings {
-        Asked::read(options).unwrap().settings.unwrap()
+        Asked::read(options, MEMORY).unwrap().settings.unwrap()
     }
 
     #[test]
@@ -235,7 +251,7 @@ mod tests {
 
     #[test]
     fn no_options_ask_for_nothing() {
-        assert!(Asked::read("{}").unwrap().settings.is_none());
+        assert!(Asked::read("{}", MEMORY).unwrap().settings.is_none());
     }
 
     #[test]
@@ -253,7 +269,7 @@ mod tests {
             (broken("name", r#"{ "models": { "a/b": { "folder": "x" } } }"#), "ERR_SETTINGS", "\"a/b\""),
         ];
         for (options, code, words) in cases {
-            let error = Asked::read(&options).unwrap_err();
+            let error = Asked::read(&options, MEMORY).unwrap_err();
             assert_eq!(error.code(), code, "{options}: {error}");
             assert!(error.to_string().contains(words), "{options}: {error}");
         }
@@ -266,8 +282,27 @@ mod tests {
     #[test]
     fn folders_are_seen_from_the_file() {
         let config = file("models", r#"{ "models": { "tiny": { "folder": "models/tiny" } } }"#);
-        let models = Asked::read(&format!(r#"{{ "config": "{config}" }}"#)).unwrap().models;
+        let models = Asked::read(&format!(r#"{{ "config": "{config}" }}"#), MEMORY).unwrap().models;
         assert_eq!(Path::new(&models[0].folder), std::env::temp_dir().join("models/tiny"));
+    }
+
+    #[test]
+    fn a_budget_that_cannot_be_had_is_the_fault_of_who_set_it() {
+        let all = settings(&format!(r#"{{ "memoryBudget": {MEMORY} }}"#));
+        assert_eq!(all.memory_budget, Some(MEMORY));
+        let config = file("budget", r#"{ "memoryBudget": 9007199254740992 }"#);
+        for (options, code) in [
+            (r#"{ "memoryBudget": 9007199254740992 }"#.to_string(), "ERR_INVALID_ARGUMENT"),
+            (format!(r#"{{ "config": "{config}" }}"#), "ERR_SETTINGS"),
+        ] {
+            let error = Asked::read(&options, MEMORY).unwrap_err();
+            assert_eq!(error.code(), code, "{options}: {error}");
+            assert!(error.to_string().contains("memoryBudget: 9007199254740992 bytes are more"), "{error}");
+            assert!(error.to_string().contains("there is cpu"), "{error}");
+        }
+        // Another machine's file, with this one's budget.
+        let here = settings(&format!(r#"{{ "config": "{config}", "memoryBudget": 1000 }}"#));
+        assert_eq!(here.memory_budget, Some(1000));
     }
 
     #[test]
