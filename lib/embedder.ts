@@ -1,13 +1,13 @@
 /** Embedding: texts in, one vector each out. */
 import type { Errand } from './batch.js'
 import type { NativeEmbedOptions, Rows } from './binding.js'
-import type { Sink } from './call.js'
+import type { CallOptions, Request, Sink } from './call.js'
 import { embeddings, streamChecks } from './embeddings.js'
 import type { Handle } from './handle.js'
 import { handleOf, loading, Model } from './model.js'
 import { callback, type Checks, flag, oneOf, prompt, readOptions, wholeNumber } from './options.js'
 import { checkQuantized, copyRanges, rangesCheck } from './quantize.js'
-import { errandOf, open, promptOf, type Request, requestChecks, run } from './requests.js'
+import { errandOf, open, promptOf, requestChecks, run } from './requests.js'
 import { embedSink, type Form } from './results.js'
 import { copyTexts } from './texts.js'
 import type {
@@ -177,26 +177,34 @@ function embedding(
   asked: unknown,
   purpose?: Purpose,
 ): Request<Rows, unknown> {
-  const plain = asked === undefined
-  const read = plain ? NONE : readOptions(method, asked, embedChecks(handle.info.dims))
-  const { output = 'float32', ranges, ...options } = read
-  const form = formOf(method, output, options.dimensions ?? handle.info.dims, ranges)
-  const errand = plain ? plainErrand(handle, purpose) : errandOf(handle, toNative(handle, options, purpose))
+  const { form, options, errand } =
+    asked === undefined ? plainWay(handle, method, purpose) : wayOf(handle, method, asked, purpose)
   const texts = copyTexts(method, given)
   const sink = embedSink(form, texts.length, typeof given === 'string')
   return { handle, method, texts, sink, options, errand }
 }
 
-const NONE: EmbedOptions = Object.freeze({})
+/** What the options of a call come to. */
+interface Way {
+  readonly form: Form
+  readonly options: CallOptions
+  readonly errand: Errand
+}
 
-const plainErrands = new WeakMap<Handle, Map<Purpose | undefined, Errand>>()
+function wayOf(handle: Handle, method: string, asked: unknown, purpose?: Purpose): Way {
+  const { output = 'float32', ranges, ...options } = readOptions(method, asked, embedChecks(handle.info.dims))
+  const form = formOf(method, output, options.dimensions ?? handle.info.dims, ranges)
+  return { form, options, errand: errandOf(handle, toNative(handle, options, purpose)) }
+}
 
-/** The errand of embedding without options: made once, as thousands of such calls may be made in one turn. */
-function plainErrand(handle: Handle, purpose?: Purpose): Errand {
-  const known = plainErrands.get(handle) ?? new Map<Purpose | undefined, Errand>()
-  const errand = known.get(purpose) ?? errandOf(handle, toNative(handle, NONE, purpose))
-  plainErrands.set(handle, known.set(purpose, errand))
-  return errand
+const plainWays = new WeakMap<Handle, Map<Purpose | undefined, Way>>()
+
+/** The way of calls without options: made once, as thousands of them may be made in one turn. */
+function plainWay(handle: Handle, method: string, purpose?: Purpose): Way {
+  const known = plainWays.get(handle) ?? new Map<Purpose | undefined, Way>()
+  const way = known.get(purpose) ?? wayOf(handle, method, {}, purpose)
+  plainWays.set(handle, known.set(purpose, way))
+  return way
 }
 
 function embedStream<Output extends StreamOutputName>(

@@ -1,9 +1,7 @@
 /** What all methods share, between the face and the batches: open a model, make a call, wait for it. */
-import { NOT_WANTED, throwIfAborted } from './abort.js'
 import { type Errand, submit } from './batch.js'
-import { Call, type CallOptions, type Sink, type Watcher } from './call.js'
+import { Call, type Request } from './call.js'
 import { describe } from './describe.js'
-import { isObserved, onlyTotal, report } from './diagnostics.js'
 import type { NativeEmbedOptions } from './binding.js'
 import { argumentError, ModelError } from './errors.js'
 import { type Handle, load } from './handle.js'
@@ -22,7 +20,7 @@ import {
   word,
 } from './options.js'
 import { CHECKED_PER_TURN, checkTexts, MAX_TEXTS } from './texts.js'
-import type { CacheOptions, CallEvent, HubOptions, LoadOptions, RequestOptions, Timing, WithUsage } from './types.js'
+import type { CacheOptions, HubOptions, LoadOptions, RequestOptions } from './types.js'
 
 /** Where the cache is. */
 export const cacheChecks: Checks<CacheOptions> = {
@@ -73,117 +71,41 @@ export const requestChecks: Checks<RequestOptions> = {
   signal,
 }
 
-/** A call on its way to its model. */
-export interface Request<Batch, Result> {
-  readonly handle: Handle
-  /** The name that messages give. */
-  readonly method: string
-  /** A copy of the user's, which this call owns. */
-  readonly texts: unknown[]
-  readonly sink: Sink<Batch, Result>
-  readonly options: CallOptions
-  readonly errand: Errand
-  /** Waits for room below `maxQueue`, instead of being refused. */
-  readonly patient?: boolean
-}
-
-/**
- * Keeps the model alive until the call ends. Few texts are on their way before this returns, so that they join the other
- * calls of this turn.
- */
+/** Starts a call. Few texts are on their way before this returns, so that they join the other calls of this turn. */
 export function run<Batch, Result>(request: Request<Batch, Result>): Promise<Result> {
-  const visit = new Visit(request)
-  return request.patient || request.texts.length > CHECKED_PER_TURN ? visit.beginInTurns() : visit.begin()
+  const call = new Call(request)
+  if (request.patient || request.texts.length > CHECKED_PER_TURN) void startInTurns(call, request)
+  else start(call, request)
+  return call.promise
 }
 
-type Cost = Pick<CallEvent, 'tokens' | 'timing' | 'error'>
-
-/** A call at its model, from its admission to its end. There may be many thousands at once, so it is made of little. */
-class Visit<Batch, Result> implements Watcher<Result> {
-  readonly #request: Request<Batch, Result>
-  readonly #start = performance.now()
-  #admitted = false
-
-  constructor(request: Request<Batch, Result>) {
-    this.#request = request
-  }
-
-  /** For few texts: those are checked at once. */
-  begin(): Promise<Result> {
-    try {
-      this.#enter()
-      checkTexts(this.#request.method, this.#request.texts)
-      return this.#send()
-    } catch (error) {
-      this.failed(error)
-      return Promise.reject(error)
-    }
-  }
-
-  /** For those who wait for room, and for many texts. */
-  async beginInTurns(): Promise<Result> {
-    const { handle, method, texts, patient } = this.#request
-    try {
-      while (patient && !handle.hasRoom(texts.length)) await handle.roomier()
-      this.#enter()
-      await checkTexts(method, texts)
-      return this.#send()
-    } catch (error) {
-      this.failed(error)
-      throw error
-    }
-  }
-
-  succeeded(result: Result): void {
-    this.#leave()
-    this.#note(costOf(result) ?? { tokens: 0, timing: this.#onlyTotal() })
-  }
-
-  failed(error: unknown): void {
-    this.#leave()
-    if (error !== NOT_WANTED) this.#note({ tokens: 0, timing: this.#onlyTotal(), error })
-  }
-
-  #enter(): void {
-    this.#request.handle.enter(this.#request.texts.length)
-    this.#admitted = true
-  }
-
-  #send(): Promise<Result> {
-    const { texts, sink, options, errand } = this.#request
-    throwIfAborted(options.signal)
-    if (texts.length === 0) return this.#nothing()
-    const call = new Call(texts as string[], sink, options, this)
-    submit(call, errand)
-    return call.promise
-  }
-
-  async #nothing(): Promise<Result> {
-    const result = this.#request.sink.finish()
-    this.succeeded(result)
-    return result
-  }
-
-  #leave(): void {
-    if (this.#admitted) this.#request.handle.leave(this.#request.texts.length)
-    this.#admitted = false
-  }
-
-  #note(cost: Cost): void {
-    const { handle, method, texts } = this.#request
-    handle.note(texts.length, cost)
-    if (isObserved()) report({ method, model: handle.info.model, texts: texts.length, ...cost })
-  }
-
-  #onlyTotal(): Timing {
-    return onlyTotal(performance.now() - this.#start)
+/** For few texts: those are checked at once. */
+function start<Batch, Result>(call: Call<Batch, Result>, request: Request<Batch, Result>): void {
+  try {
+    call.enter()
+    checkTexts(request.method, request.texts)
+    send(call, request)
+  } catch (error) {
+    call.fail(error)
   }
 }
 
-/** What a result says about itself; counts say nothing. */
-function costOf(result: unknown): Cost | undefined {
-  const { usage, timing } = Object(result) as Partial<WithUsage<unknown>>
-  return usage && timing && { tokens: usage.tokens, timing }
+/** For those who wait for room, and for many texts. */
+async function startInTurns<Batch, Result>(call: Call<Batch, Result>, request: Request<Batch, Result>): Promise<void> {
+  const { handle, method, texts, patient } = request
+  try {
+    while (patient && !handle.hasRoom(texts.length)) await handle.roomier()
+    call.enter()
+    await checkTexts(method, texts)
+    send(call, request)
+  } catch (error) {
+    call.fail(error)
+  }
+}
+
+function send<Batch, Result>(call: Call<Batch, Result>, { errand }: Request<Batch, Result>): void {
+  call.begin()
+  if (!call.ended) submit(call, errand)
 }
 
 /** The errand of running texts through a model with these options. */

@@ -28,7 +28,6 @@ const NONE: readonly number[] = Object.freeze([])
 
 /** Counts tokens and time over the rows of a call. */
 class Tally {
-  readonly #started = performance.now()
   #tokens = 0
   #truncated: number[] | undefined
   #queue = 0
@@ -50,10 +49,9 @@ class Tally {
     this.#truncated.push(text)
   }
 
-  /** The result, with what it cost. */
-  mark<Result extends object>(result: Result): WithUsage<Result> {
+  /** The result of a call that took `total` milliseconds, with what it cost. */
+  mark<Result extends object>(result: Result, total: number): WithUsage<Result> {
     const truncated = this.#truncated ? Object.freeze(this.#truncated.sort((a, b) => a - b)) : NONE
-    const total = performance.now() - this.#started
     const [queue, tokenization, inference] = [this.#queue, this.#tokenization, this.#inference]
     const timing = Object.freeze({ total, queue, tokenization, inference })
     return withUsage(result, { usage: Object.freeze({ tokens: this.#tokens, truncated }), timing })
@@ -74,26 +72,30 @@ export function withUsage<Result extends object>(
   return Object.defineProperties(result, { usage: { value: usage }, timing: { value: timing } }) as WithUsage<Result>
 }
 
-/** One value a text. */
+/** One value a text. Thousands may wait at once, so it holds little before rows come. */
 class VectorSink<Value extends object> implements Sink<Rows, WithUsage<Value | Value[]>> {
-  readonly #tally = new Tally()
-  readonly #values: Value[]
+  #tally: Tally | undefined
+  #values: Value[] | undefined
+  readonly #total: number
   readonly #single: boolean
   readonly #pick: (rows: Rows, row: number) => Value
 
   constructor(total: number, single: boolean, pick: (rows: Rows, row: number) => Value) {
-    this.#values = new Array(total)
+    this.#total = total
     this.#single = single
     this.#pick = pick
   }
 
   take(rows: Rows, start: number, at: number, count: number): void {
+    this.#tally ??= new Tally()
+    this.#values ??= new Array(this.#total)
     for (let row = 0; row < count; row++) this.#values[at + row] = this.#pick(rows, start + row)
     this.#tally.add(rows, start, at, count)
   }
 
-  finish(): WithUsage<Value | Value[]> {
-    return this.#tally.mark(this.#single ? this.#values[0]! : this.#values)
+  finish(total: number): WithUsage<Value | Value[]> {
+    const [tally, values] = [this.#tally ?? new Tally(), this.#values ?? []]
+    return tally.mark(this.#single ? values[0]! : values, total)
   }
 }
 
@@ -176,8 +178,8 @@ class MatrixSink implements Sink<Rows, Matrix> {
     this.#tally.add(rows, start, at, count)
   }
 
-  finish(): WithUsage<Matrix> {
-    return this.#tally.mark(shaped(this.#matrix ?? new Float32Array(0), this.#total, this.#dims))
+  finish(total: number): WithUsage<Matrix> {
+    return this.#tally.mark(shaped(this.#matrix ?? new Float32Array(0), this.#total, this.#dims), total)
   }
 }
 
@@ -207,8 +209,8 @@ export class ScoreSink implements Sink<Rows, WithUsage<number[]>> {
     this.#tally.add(rows, start, at, count)
   }
 
-  finish(): WithUsage<number[]> {
-    return this.#tally.mark(this.#scores)
+  finish(total: number): WithUsage<number[]> {
+    return this.#tally.mark(this.#scores, total)
   }
 }
 

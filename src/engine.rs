@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use engine::{CacheTool, Loaded, Registry, Task, Ticket};
+use engine::{CacheTool, CallSettings, Registry, Request, Task, Ticket};
 use napi::bindgen_prelude::{Either4, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 use napi_derive::napi;
 
-use crate::model::{Done, Model, run};
+use crate::model::Model;
 use crate::options::{EmbedOptions, HubOptions, LoadOptions, Pairs, RerankOptions, ticket};
 use crate::settled::{Fault, Rows, Value};
 
@@ -50,7 +50,7 @@ impl Out {
         settle.call((job, fault, value), ThreadsafeFunctionCallMode::NonBlocking);
     }
 
-    fn settle_model(&self, job: u32, loaded: Result<Loaded, engine::Error>) {
+    fn settle_model(&self, job: u32, loaded: Result<Arc<engine::Model>, engine::Error>) {
         self.settle(job, loaded.map(|loaded| Either4::A(Model::new(loaded))));
     }
 }
@@ -89,7 +89,7 @@ impl Engine {
         engine::fetch(model, options.into(), ticket, progress, move |fetched| match fetched {
             Err(error) => out.settle(job, Err(error)),
             Ok((model, options)) => engine::spawn(
-                move || Loaded::open(&model, &options, task),
+                move || engine::Model::open(&model, &options, task),
                 move |loaded| out.settle_model(job, loaded),
             ),
         });
@@ -144,19 +144,16 @@ impl Engine {
     /// Runs texts through a model of any kind but a reranker; they share options; settles with `Rows`.
     #[napi(catch_unwind)]
     pub fn embed(&self, job: u32, model: &Model, texts: Vec<String>, options: EmbedOptions) {
-        let Some(loaded) = model.loaded() else { return self.disposed(job) };
         let ticket = ticket(options.priority.as_deref());
-        let done = self.settling(job, &ticket);
-        run(loaded, texts, options, ticket, done);
+        self.run(job, model, Request { texts, settings: options.into(), ticket });
     }
 
     /// Scores documents against a query; settles with `Rows` of one column.
     #[napi(catch_unwind)]
     pub fn rerank(&self, job: u32, model: &Model, pairs: Pairs, options: RerankOptions) {
-        let Some(Loaded::Reranker(reranker)) = model.loaded() else { return self.disposed(job) };
-        let request = options.request(pairs.query, pairs.documents);
-        let done = self.settling(job, &request.ticket);
-        reranker.rerank(request, done);
+        let ticket = ticket(options.priority.as_deref());
+        let settings = CallSettings { query: Some(pairs.query), ..options.into() };
+        self.run(job, model, Request { texts: pairs.documents, settings, ticket });
     }
 
     /// Counts tokens; settles with `Rows` without columns.
@@ -200,10 +197,20 @@ impl Engine {
     }
 
     /// Notes a job's ticket; what it returns sends the job's rows to JavaScript.
-    fn settling(&self, job: u32, ticket: &Ticket) -> Done {
+    fn settling(
+        &self,
+        job: u32,
+        ticket: &Ticket,
+    ) -> impl FnOnce(Result<engine::Rows, engine::Error>) + Send + 'static {
         self.out.tickets().insert(job, ticket.clone());
         let out = self.out.clone();
-        Box::new(move |rows| out.settle(job, rows.map(|rows| Either4::B(Rows::from(rows)))))
+        move |rows| out.settle(job, rows.map(|rows| Either4::B(Rows::from(rows))))
+    }
+
+    fn run(&self, job: u32, model: &Model, request: Request) {
+        let Some(loaded) = model.loaded() else { return self.disposed(job) };
+        let done = self.settling(job, &request.ticket);
+        loaded.run(request, done);
     }
 
     /// What tells the job how far its files are.

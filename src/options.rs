@@ -1,8 +1,6 @@
 //! Options as JavaScript has them.
 
-use engine::{
-    EmbedSettings, Overflow, Priority, PromptChoice, RerankRequest, Role, Score, Side, Source, Ticket, Token,
-};
+use engine::{CallSettings, Overflow, Priority, PromptChoice, Role, Score, Side, Source, Ticket, Token};
 use napi_derive::napi;
 
 /// What a load may decide.
@@ -134,48 +132,41 @@ impl From<HubOptions> for engine::HubOptions {
     }
 }
 
-impl From<EmbedOptions> for EmbedSettings {
+impl From<EmbedOptions> for CallSettings {
     fn from(options: EmbedOptions) -> Self {
-        let purpose = match options.purpose.as_deref() {
-            Some("query") => PromptChoice::Query,
-            Some("document") => PromptChoice::Document,
-            _ => PromptChoice::Default,
+        let (purpose, role) = match options.purpose.as_deref() {
+            Some("query") => (PromptChoice::Query, Role::Query),
+            Some("document") => (PromptChoice::Document, Role::Document),
+            _ => (PromptChoice::Default, Role::Document),
         };
         let named = options.prompt.map(PromptChoice::Named);
         Self {
             prompt: options.prompt_text.map(PromptChoice::Literal).or(named).unwrap_or(purpose),
+            role,
             dimensions: options.dimensions.map(|dimensions| dimensions as usize),
             normalize: options.normalize,
+            score: score(options.score.as_deref()),
             overflow: overflow(options.overflow.as_deref()),
             side: side(options.truncation_side.as_deref()),
+            ..Self::default()
         }
     }
 }
 
-impl RerankOptions {
-    /// A request with these options.
-    pub(crate) fn request(self, query: String, documents: Vec<String>) -> RerankRequest {
-        RerankRequest {
-            query,
-            documents,
-            instruction: self.instruction,
-            score: score(self.score.as_deref()),
-            overflow: overflow(self.overflow.as_deref()),
-            side: side(self.truncation_side.as_deref()),
-            ticket: ticket(self.priority.as_deref()),
+impl From<RerankOptions> for CallSettings {
+    fn from(options: RerankOptions) -> Self {
+        Self {
+            instruction: options.instruction,
+            score: score(options.score.as_deref()),
+            overflow: overflow(options.overflow.as_deref()),
+            side: side(options.truncation_side.as_deref()),
+            ..Self::default()
         }
-    }
-}
-
-impl EmbedOptions {
-    /// What the texts are for, where models read queries and documents differently.
-    pub(crate) fn role(&self) -> Role {
-        if self.purpose.as_deref() == Some("query") { Role::Query } else { Role::Document }
     }
 }
 
 /// A kind of score by name.
-pub(crate) fn score(name: Option<&str>) -> Score {
+fn score(name: Option<&str>) -> Score {
     match name {
         Some("sigmoid") => Score::Sigmoid,
         Some("logit") => Score::Logit,

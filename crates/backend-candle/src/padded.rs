@@ -50,8 +50,8 @@ pub(crate) fn pool(x: &Tensor, pooling: &Pooling, batch: &Batch, shared: &mut Sh
     let pooled = layout.groups.iter().map(|padded| {
         let Padded { rows, length, .. } = *padded;
         let mut weights = vec![0.0; rows * modes * length];
-        for (row, (text, &place)) in padded.group.texts.iter().zip(&padded.group.places).enumerate() {
-            let counted = pooling.counted(&batch.ids()[text.clone()], batch.prompt_tokens()[place]);
+        for (row, (place, text)) in padded.group.texts.iter().enumerate() {
+            let counted = pooling.counted(&batch.ids()[text.clone()], batch.prompt_tokens()[*place]);
             let (skipped, count) = (counted.start, counted.len());
             for (number, &mode) in pooling.modes.iter().enumerate() {
                 let out = &mut weights[(row * modes + number) * length + skipped..][..count];

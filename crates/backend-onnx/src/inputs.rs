@@ -1,10 +1,9 @@
 //! What a graph takes: ids, mask, segments and positions, filled up to the length of a group.
 
-use backend::{Batch, Error};
+use backend::{Batch, Error, Group};
 use ort::session::SessionInputValue;
 use ort::value::Tensor;
 
-use crate::groups::Group;
 use crate::session::failed;
 
 /// What one input is given.
@@ -48,7 +47,7 @@ impl Role {
 
     /// `[rows, length]`, row after row.
     fn values(self, batch: &Batch, group: &Group, filling: Filling) -> Result<Vec<u32>, Error> {
-        let count = group.rows() * group.length;
+        let count = group.padded();
         let mut values = Vec::new();
         let room = values.try_reserve_exact(count);
         room.map_err(|_| Error::Memory { bytes: count.saturating_mul(size_of::<u32>()) })?;

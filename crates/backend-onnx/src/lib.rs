@@ -10,7 +10,6 @@ mod error;
 mod external;
 mod gate;
 mod graph;
-mod groups;
 mod inputs;
 mod library;
 mod model_file;

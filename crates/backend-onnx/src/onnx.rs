@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use backend::{Backend, Batch, Description, Error, Form};
+use backend::{Backend, Batch, Description, Error, Form, Group, Padding};
 use backend_native::NativeDevice;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -14,7 +14,6 @@ use twox_hash::XxHash3_64;
 
 use crate::external::{self, Files};
 use crate::graph::{Graph, Rows};
-use crate::groups::Group;
 use crate::inputs::Filling;
 use crate::library::Library;
 use crate::model_file::ModelFile;
@@ -24,6 +23,9 @@ use crate::{LoadError, operators};
 
 /// Tokens that make a batch worth while: runs large enough for all threads of the session.
 const BATCH_TOKENS: usize = 2048;
+
+/// At most 15 % of a run.
+const PADDING: Padding = Padding { step: 1, most: 4096, small: 0, full: (115, 100) };
 
 /// What a load may decide.
 #[derive(Debug, Clone, Default)]
@@ -173,7 +175,7 @@ impl Onnx {
     fn hidden(&self, batch: &Batch) -> Result<Vec<f32>, Error> {
         let width = self.graph.width;
         let mut hidden = zeros(batch.tokens().saturating_mul(width))?;
-        for group in Group::cut(batch) {
+        for group in PADDING.groups(batch) {
             self.run(batch, &group, |rows| {
                 for ((_, tokens), row) in group.texts.iter().zip(rows.chunks_exact(group.length * width)) {
                     let values = tokens.len() * width;
@@ -187,7 +189,7 @@ impl Onnx {
     /// `[texts, width]` of a batch.
     fn texts(&self, batch: &Batch, out: &mut [f32]) -> Result<(), Error> {
         let width = self.graph.width;
-        for group in Group::cut(batch) {
+        for group in PADDING.groups(batch) {
             self.run(batch, &group, |rows| {
                 for ((place, _), row) in group.texts.iter().zip(rows.chunks_exact(width)) {
                     out[place * width..][..width].copy_from_slice(row);

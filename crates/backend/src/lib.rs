@@ -13,10 +13,12 @@
 
 mod batch;
 mod error;
+mod groups;
 mod pooling;
 
 pub use batch::{Batch, Text};
 pub use error::Error;
+pub use groups::{Group, Padding};
 pub use pooling::{Pooling, PoolingMode};
 
 /// What a loaded model reports about the way it runs.

@@ -10,12 +10,10 @@ use backend::{Batch, Form, Text};
 use text::Encoded;
 
 use crate::contain::contained;
-use crate::model::Model;
 use crate::scheduler::{Place, Scheduler, Task};
 use crate::timing::{Clock, Timing};
-use crate::{Error, totals};
-
-pub(crate) use crate::ticket::Ticket;
+use crate::work::{Call, Made, Piece, Width};
+use crate::{Error, Ticket, totals};
 
 /// Bytes of text that one task tokenizes: about a millisecond of work.
 const SLICE_BYTES: usize = 4096;
@@ -63,62 +61,14 @@ pub struct RowFault {
     pub error: Error,
 }
 
-/// What a job does with its texts.
-pub(crate) trait Work: Send + Sync + 'static {
-    /// The model it runs on.
-    fn model(&self) -> &Model;
-    /// How many texts, or pairs of texts.
-    fn len(&self) -> usize;
-    /// Bytes of one of them.
-    fn bytes(&self, row: usize) -> usize;
-    /// Its tokens: in one window, or several that are computed each by itself.
-    fn encode(&self, row: usize) -> Result<Vec<Encoded>, Error>;
-    /// How long rows of the result are.
-    fn width(&self) -> Width;
-    /// From what the model makes of a text's windows to a row of the result.
-    fn finish(&self, windows: &[Made]) -> Result<Piece, Error>;
-}
-
-/// How long rows of a result are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Width {
-    /// All the same.
-    Fixed(usize),
-    /// Each its own, made of vectors of so many values.
-    Ragged(usize),
-}
-
-/// A window of a text, and what the model made of it.
-pub(crate) struct Made {
-    /// Its tokens.
-    pub(crate) text: Encoded,
-    /// One vector, or one a token; of several outputs, one after the other.
-    pub(crate) values: Vec<f32>,
-}
-
-/// A row of the result.
-#[derive(Debug, Default)]
-pub(crate) struct Piece {
-    /// The token of each value, where rows are sparse.
-    pub(crate) indices: Vec<u32>,
-    /// Its values.
-    pub(crate) values: Vec<f32>,
-}
-
-/// The windows of a text, all of whose values are numbers.
-pub(crate) fn finite(windows: &[Made]) -> Result<&[Made], Error> {
-    let values = windows.iter().flat_map(|window| &window.values);
-    if values.into_iter().all(|value| value.is_finite()) { Ok(windows) } else { Err(Error::NotFinite) }
-}
-
 /// Told once how a job ended, on one of the engine's threads.
 pub(crate) type Done = Box<dyn FnOnce(Result<Rows, Error>) + Send>;
 
 /// The group. Tasks share it; the last one that ends finishes it.
-pub(crate) struct Job<W> {
+pub(crate) struct Job {
     place: Place,
     clock: Clock,
-    work: W,
+    call: Call,
     ticket: Ticket,
     tasks: AtomicUsize,
     outcome: Mutex<Outcome>,
@@ -141,21 +91,21 @@ struct Tokenized {
     encoded: Encoded,
 }
 
-impl<W: Work> Job<W> {
+impl Job {
     /// Queues the job's first tasks.
-    pub(crate) fn start(work: W, ticket: Ticket, done: Done) {
-        work.model().used.note();
+    pub(crate) fn start(call: Call, ticket: Ticket, done: Done) {
+        call.model.used.note();
         let started = Scheduler::process().start();
-        let rows = match started.and_then(|()| Rows::zeros(work.len(), work.width())) {
+        let rows = match started.and_then(|()| Rows::zeros(call.texts.len(), call.width())) {
             Ok(rows) => rows,
             Err(error) => return done(Err(error)),
         };
         let (pieces, windows) = (Vec::new(), HashMap::new());
         let outcome = Mutex::new(Outcome { rows, pieces, windows, fault: None, done: Some(done) });
-        let place = Place::new(work.model().lane.clone(), ticket.priority);
+        let place = Place::new(call.model.lane.clone(), ticket.priority);
         let (clock, tasks) = (Clock::start(), AtomicUsize::new(1));
-        let job = Arc::new(Self { place, clock, work, ticket, tasks, outcome });
-        job.clone().queue(slices(&job.work), Self::tokenize);
+        let job = Arc::new(Self { place, clock, call, ticket, tasks, outcome });
+        job.clone().queue(slices(&job.call), Self::tokenize);
         job.task_ended();
     }
 
@@ -173,7 +123,7 @@ impl<W: Work> Job<W> {
     /// One task: skipped when the job is over, contained when it panics.
     fn run(self: Arc<Self>, step: impl FnOnce(&Arc<Self>)) {
         if !self.is_over() {
-            self.work.model().used.note();
+            self.call.model.used.note();
             let ended = contained(|| {
                 step(&self);
                 Ok(())
@@ -188,7 +138,7 @@ impl<W: Work> Job<W> {
         let mut tokenized = Vec::with_capacity(slice.len());
         self.clock.tokenization(|| {
             for row in slice.filter(|&row| self.ticket.wants(row)) {
-                match self.work.encode(row) {
+                match self.call.encode(row) {
                     Ok(windows) => tokenized.extend(self.opened(row, windows)),
                     Err(error) => self.lock().rows.faults.push(RowFault { row, error }),
                 }
@@ -202,12 +152,16 @@ impl<W: Work> Job<W> {
         }
     }
 
-    /// The windows of a text that are to be computed: none of a text without tokens where its vector is zero.
-    fn opened(&self, row: usize, windows: Vec<Encoded>) -> Vec<Tokenized> {
-        let model = self.work.model();
-        if windows.len() == 1 && windows[0].ids.is_empty() && model.spec.blank_is_zero() {
-            let text = windows.into_iter().next().unwrap_or_default();
-            self.keep(row, 0, Made { text, values: vec![0.0; model.backend.dims()] });
+    /// The windows of a text that are to be computed: none of a text without tokens where its vector is zero, and none where
+    /// tokens are all that is asked for.
+    fn opened(&self, row: usize, mut windows: Vec<Encoded>) -> Vec<Tokenized> {
+        let model = &self.call.model;
+        let reads = !model.work.computes(&self.call);
+        if let [text] = &mut windows[..]
+            && (reads || (text.ids.is_empty() && model.spec.blank_is_zero()))
+        {
+            let values = vec![0.0; if reads { 0 } else { model.backend.dims() }];
+            self.keep(row, 0, Made { text: std::mem::take(text), values });
             return Vec::new();
         }
         if windows.len() > 1 {
@@ -219,7 +173,7 @@ impl<W: Work> Job<W> {
 
     /// Cuts texts into batches of about equal size, no larger than the backend likes and the user allows.
     fn batches(&self, texts: Vec<Tokenized>) -> Vec<Vec<Tokenized>> {
-        let model = self.work.model();
+        let model = &self.call.model;
         let most = model.pace.tokens_of(BATCH_TIME).min(model.backend.batch_tokens());
         let total: usize = texts.iter().map(|text| text.encoded.ids.len()).sum();
         let threads = model.lane.threads().min(model.backend.concurrency());
@@ -265,11 +219,11 @@ impl<W: Work> Job<W> {
             batch.push(Text { ids, types, prompt_tokens: *prompt_tokens });
             batch.hide_last(*unseen);
         }
-        let backend = &self.work.model().backend;
+        let model = &self.call.model;
+        let (backend, lane, pace) = (&model.backend, &model.lane, &model.pace);
         let tokens = batch.tokens();
         let lengths = backend.forms().iter().map(|form| form.length(texts.len(), tokens));
         let mut vectors = zeros(lengths.fold(0, usize::saturating_add))?;
-        let (lane, pace) = (&self.work.model().lane, &self.work.model().pace);
         let helped = backend.takes_help() && pace.time_of(tokens).is_none_or(|time| time >= WORTH_HELP);
         let mut pass = || backend.embed(&batch, &mut vectors);
         let taken =
@@ -282,7 +236,7 @@ impl<W: Work> Job<W> {
         let tokens = texts.iter().map(|text| text.encoded.ids.len()).sum();
         let mut rest = vectors;
         let mut outputs: Vec<(Form, &[f32])> = Vec::new();
-        for &form in self.work.model().backend.forms() {
+        for &form in self.call.model.backend.forms() {
             let (own, others) = rest.split_at(form.length(texts.len(), tokens));
             outputs.push((form, own));
             rest = others;
@@ -310,14 +264,14 @@ impl<W: Work> Job<W> {
                 places.drain(..).flatten().collect()
             }
         };
-        let piece = self.work.finish(&windows);
+        let piece = self.call.finish(&windows);
         let mut outcome = self.lock();
         outcome.rows.tokens[row] = windows.iter().map(|made| made.text.ids.len() as u32).sum();
         if windows.iter().any(|made| made.text.truncated) {
             outcome.rows.truncated.push(row as u32);
         }
         match piece {
-            Ok(piece) => outcome.place(row, piece, self.work.width()),
+            Ok(piece) => outcome.place(row, piece, self.call.width()),
             Err(error) => outcome.rows.faults.push(RowFault { row, error }),
         }
     }
@@ -340,8 +294,8 @@ impl<W: Work> Job<W> {
         let pieces = std::mem::take(&mut outcome.pieces);
         let (mut fault, done) = (outcome.fault.take(), outcome.done.take());
         drop(outcome);
-        if let Width::Ragged(_) = self.work.width()
-            && let Err(error) = rows.join(pieces, self.work.len())
+        if let Width::Ragged(_) = self.call.width()
+            && let Err(error) = rows.join(pieces, self.call.texts.len())
         {
             fault.get_or_insert(error);
         }
@@ -416,9 +370,9 @@ fn zeros(length: usize) -> Result<Vec<f32>, backend::Error> {
 }
 
 /// Neighbouring texts of about [`SLICE_BYTES`] each, or as many as the backend likes; a longer one is alone.
-fn slices(work: &impl Work) -> Vec<Range<usize>> {
-    let liked = work.model().backend.batch_tokens().saturating_mul(SLICE_TOKEN_BYTES);
-    cut((0..work.len()).map(|row| work.bytes(row)), SLICE_BYTES.max(liked))
+fn slices(call: &Call) -> Vec<Range<usize>> {
+    let liked = call.model.backend.batch_tokens().saturating_mul(SLICE_TOKEN_BYTES);
+    cut((0..call.texts.len()).map(|row| call.bytes(row)), SLICE_BYTES.max(liked))
 }
 
 fn cut(sizes: impl Iterator<Item = usize>, most: usize) -> Vec<Range<usize>> {

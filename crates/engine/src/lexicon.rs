@@ -11,11 +11,11 @@ use serde::Deserialize;
 use text::{Encoded, Tokenizer};
 
 use crate::Error;
-use crate::job::Piece;
 use crate::kind::Kind;
 use crate::load::Task;
 use crate::router::QueryTable;
 use crate::spec::{FoundModule, Purpose, is_architecture, query_table};
+use crate::work::Piece;
 
 /// How weights of tokens come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The hall: from a model folder to vectors, on the engine's own threads.
 //!
-//! [`Embedder::load`] reads what a folder's own files claim ([`Spec`]), opens its tokenizer and weights
-//! through the process's store, and hands them to a backend. [`Embedder::embed`] takes texts, returns at
+//! [`Model::load`] reads what a folder's own files claim ([`Spec`]), opens its tokenizer and weights
+//! through the process's store, and hands them to a backend. [`Model::run`] takes texts, returns at
 //! once, and calls back when the vectors are there. Nothing here knows JavaScript.
 
 mod cache;
@@ -36,6 +36,7 @@ mod place;
 mod probe;
 mod processors;
 mod registry;
+mod request;
 mod reranker;
 mod router;
 mod scheduler;
@@ -48,27 +49,24 @@ mod timing;
 mod totals;
 mod vectors;
 mod wanted;
+mod work;
 
 pub use cache::{CacheTool, use_cache};
-pub use classifier::{Classifier, ClassifyRequest};
 pub use contain::contained;
 pub use convert::{Conversion, Converted, convert};
-pub use embedder::{EmbedSettings, Embedder, PromptChoice, Request};
 pub use error::Error;
 pub use fetch::{Fetched, download, fetch};
 pub use hub::{Options as HubOptions, Progress, Source, Token};
-pub use hybrid::HybridEmbedder;
 pub use info::Info;
 pub use job::{RowFault, Rows};
 pub use load::{LoadOptions, Task};
 pub use machine::Machine;
-pub use multi_vector::{MultiVectorEmbedder, Role, TokensRequest};
+pub use model::Model;
 pub use overflow::{Overflow, Side};
 pub use processors::{Processor, leave_aside, open_libraries};
-pub use registry::{Loaded, Registration, Registry, Running, Settings, Stats};
-pub use reranker::{RerankRequest, Reranker, Score};
+pub use registry::{Registration, Registry, Running, Settings, Stats};
+pub use request::{CallSettings, PromptChoice, Request, Role, Score};
 pub use scheduler::{Priority, spawn};
-pub use sparse::{SparseEmbedder, SparseRequest};
 pub use spec::Spec;
 pub use ticket::Ticket;
 pub use timing::Timing;

@@ -13,7 +13,7 @@ use twox_hash::XxHash3_64;
 use crate::executor::Opened;
 use crate::scheduler::{Lane, Scheduler};
 use crate::spec::Purpose;
-use crate::{Error, Spec, executor, judge};
+use crate::{Error, Spec, executor, judge, threads};
 
 /// What a user may decide about a load. Empty fields: as the model's files say.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -168,7 +168,7 @@ fn read(
         let opened = executor::open(&spec.source, options)?;
         return Ok((spec, tokenizer, opened));
     }
-    let lane = Lane::new(options.threads);
+    let lane = Lane::new(threads::asked(options)?);
     let parts = || both(|| tokenizer(&(&spec).into()), || executor::open(&spec.source, options));
     let (tokenizer, opened) =
         if lane.threads() > 1 { Scheduler::process().led(&lane, parts) } else { parts() };

@@ -1,83 +1,98 @@
-//! What every loaded model is, whatever it is used for.
+//! A loaded model, whatever it was loaded for.
 
 use std::sync::Arc;
 
 use backend::Backend;
 use nn::HeadSource;
-use text::{Encoded, Limit, Tokenizer};
+use text::Tokenizer;
 
 use crate::fetch::Fetched;
-use crate::job::{RowFault, Rows};
+use crate::job::{Job, RowFault, Rows};
 use crate::load::{Parts, SharedTokenizer, Task, load};
+use crate::request::{PromptChoice, Request};
 use crate::scheduler::Lane;
 use crate::spec::Purpose;
 use crate::timing::{LastUse, Pace};
-use crate::{Error, Info, LoadOptions, Overflow, PromptChoice, Side, Spec, Ticket, threads};
+use crate::work::{Call, Work, work};
+use crate::{Error, Info, LoadOptions, Spec, Ticket, threads};
 
-/// A model that is ready to run.
-pub(crate) struct Model {
+/// A model that is ready to run. Shared by all who hold it; dropped by the last.
+pub struct Model {
     pub(crate) spec: Spec,
     pub(crate) backend: Box<dyn Backend>,
+    pub(crate) work: Box<dyn Work>,
     pub(crate) lane: Arc<Lane>,
     /// Texts of a batch.
     pub(crate) max_batch: usize,
-    pub(crate) info: Info,
     pub(crate) pace: Pace,
     pub(crate) used: LastUse,
+    task: Task,
+    info: Info,
     tokenizer: Arc<SharedTokenizer>,
 }
 
 impl Model {
-    /// Loads a folder for a task, on the calling thread.
-    pub(crate) fn load(model: &Fetched, options: &LoadOptions, task: Task) -> Result<Self, Error> {
+    /// Loads the model of a folder for a task, on the calling thread.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn load(folder: &str, options: &LoadOptions, task: Task) -> Result<Arc<Self>, Error> {
+        Self::open(&folder.into(), options, task)
+    }
+
+    /// Loads a model that was fetched for a task, on the calling thread.
+    ///
+    /// # Errors
+    /// Files that are missing, broken, for another task or ask for what is not supported; options that cannot be had.
+    pub fn open(model: &Fetched, options: &LoadOptions, task: Task) -> Result<Arc<Self>, Error> {
         let parts = load(&model.folder, options, task)?;
         let threads = Lane::new(threads::asked(options)?).threads();
         let at_once = parts.backend.concurrency().saturating_add(parts.backend.readers());
         let lane = Lane::new(Some(threads.min(at_once)));
         let info = describe(model, &parts, threads)?;
+        let work = work(&parts)?;
         let Parts { spec, tokenizer, backend, .. } = parts;
         let max_batch = options.max_batch.unwrap_or(usize::MAX);
         let (pace, used) = (Pace::default(), LastUse::default());
-        Ok(Self { spec, backend, lane, max_batch, info, pace, used, tokenizer })
+        Ok(Arc::new(Self { spec, backend, work, lane, max_batch, pace, used, task, info, tokenizer }))
+    }
+
+    /// What it was loaded for.
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
+    /// What it is and how it runs.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Runs texts on the engine's threads and calls `done` on one of them when all rows are there; a fault in the settings
+    /// calls it at once.
+    pub fn run(self: &Arc<Self>, request: Request, done: impl FnOnce(Result<Rows, Error>) + Send + 'static) {
+        let Request { texts, settings, ticket } = request;
+        match Call::new(self.clone(), texts, settings) {
+            Ok(call) => Job::start(call, ticket, Box::new(done)),
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// Counts the tokens of each text, special ones included and nothing cut: the `tokens` of rows without columns.
+    pub fn count(
+        self: Arc<Self>,
+        texts: Vec<String>,
+        ticket: Ticket,
+        done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
+    ) {
+        self.used.note();
+        crate::spawn(move || self.counted(&texts, &ticket), done);
     }
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer.tokenizer
     }
 
-    /// The limit of a text, or of a pair.
-    pub(crate) fn limit(&self, overflow: Overflow, side: Option<Side>) -> Limit {
-        Limit {
-            max_length: self.info.max_length,
-            side: match side {
-                Some(Side::Right) => text::Side::Right,
-                Some(Side::Left) => text::Side::Left,
-                None => self.tokenizer().truncation_side(),
-            },
-            overflow: match overflow {
-                Overflow::Truncate | Overflow::Chunk => text::Overflow::Truncate,
-                Overflow::Error => text::Overflow::Error,
-            },
-        }
-    }
-
-    /// The tokens of a text behind a prompt: in one window, or in several where `chunks` asks for them and it is too long.
-    pub(crate) fn windows(
-        &self,
-        prompt: &str,
-        text: &str,
-        limit: &Limit,
-        chunks: bool,
-    ) -> Result<Vec<Encoded>, Error> {
-        let tokenizer = self.tokenizer();
-        Ok(match chunks {
-            true => tokenizer.encode_windows(prompt, text, limit)?,
-            false => vec![tokenizer.encode_prompted(prompt, text, limit)?],
-        })
-    }
-
-    /// The tokens of each text, special ones included and nothing cut: the `tokens` of rows without columns.
-    pub(crate) fn count(&self, texts: &[String], ticket: &Ticket) -> Result<Rows, Error> {
+    fn counted(&self, texts: &[String], ticket: &Ticket) -> Result<Rows, Error> {
         let mut rows = Rows { tokens: vec![0; texts.len()], ..Rows::default() };
         for (row, text) in texts.iter().enumerate() {
             if ticket.is_cancelled() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use backend::{Backend, Batch, Description, Form};
 
 use crate::model::Model;
-use crate::{EmbedSettings, Embedder, Error, LoadOptions, Request, Rows, Task, Ticket};
+use crate::{CallSettings, Error, LoadOptions, Request, Rows, Task, Ticket};
 
 /// What a test has the backend do with a batch, told its number, before it computes.
 type Act = Box<dyn Fn(usize, &Batch) + Send + Sync>;
@@ -51,29 +51,26 @@ impl Backend for Probe {
 }
 
 /// A tiny model on one thread, and the batches that reach it.
-fn probed(
-    options: LoadOptions,
-    act: impl Fn(usize, &Batch) + Send + Sync + 'static,
-) -> (Arc<Embedder>, Seen) {
+fn probed(options: LoadOptions, act: impl Fn(usize, &Batch) + Send + Sync + 'static) -> (Arc<Model>, Seen) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../__test__/data/tiny-models/bert-mean");
     let options = LoadOptions { dtype: Some("f32".into()), threads: Some(1), ..options };
-    let mut model = Model::load(&folder.into(), &options, Task::Embed).unwrap();
+    let mut model = Arc::into_inner(Model::load(folder, &options, Task::Embed).unwrap()).unwrap();
     let seen = Seen::default();
     let (count, act) = (AtomicUsize::new(0), Box::new(act) as Act);
     model.backend = Box::new(Probe { inner: model.backend, seen: seen.clone(), count, act });
-    (Embedder::of(model), seen)
+    (Arc::new(model), seen)
 }
 
-fn start(embedder: &Arc<Embedder>, count: usize, ticket: Ticket) -> mpsc::Receiver<Result<Rows, Error>> {
+fn start(embedder: &Arc<Model>, count: usize, ticket: Ticket) -> mpsc::Receiver<Result<Rows, Error>> {
     let (send, receive) = mpsc::channel();
     let texts = (0..count).map(|number| format!("text number {number} of several")).collect();
-    embedder.embed(Request { texts, settings: EmbedSettings::default(), ticket }, move |rows| {
+    embedder.run(Request { texts, settings: CallSettings::default(), ticket }, move |rows| {
         send.send(rows).unwrap();
     });
     receive
 }
 
-fn embed(embedder: &Arc<Embedder>, count: usize) -> Result<Rows, Error> {
+fn embed(embedder: &Arc<Model>, count: usize) -> Result<Rows, Error> {
     start(embedder, count, Ticket::default()).recv().unwrap()
 }
 
@@ -155,11 +152,11 @@ fn a_panic_in_the_listener_leaves_the_threads_alive() {
     let (embedder, _) = probed(LoadOptions::default(), |_, _| std::thread::sleep(Duration::from_millis(20)));
     let request = |text: &str| Request {
         texts: vec![text.into()],
-        settings: EmbedSettings::default(),
+        settings: CallSettings::default(),
         ticket: Ticket::default(),
     };
     for _ in 0..8 {
-        embedder.embed(request("a"), |_| panic!("on purpose"));
+        embedder.run(request("a"), |_| panic!("on purpose"));
     }
     assert!(embed(&embedder, 3).is_ok());
 }

@@ -16,7 +16,6 @@ mod entry;
 mod fields;
 mod idle;
 mod launch;
-mod loaded;
 mod registration;
 mod settings;
 mod warm_up;
@@ -28,7 +27,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use serde::Serialize;
 
 pub use self::entry::Running;
-pub use self::loaded::Loaded;
 pub use self::registration::Registration;
 pub use self::settings::Settings;
 
@@ -37,10 +35,10 @@ use self::entry::{Entry, Found};
 use self::fields::{Origin, meant};
 use self::launch::{Launch, Loading, Plan};
 use self::settings::Asked;
-use crate::{Error, Ticket, Totals};
+use crate::{Error, Model, Ticket, Totals};
 
 /// Told once how a load ended.
-type Done = Box<dyn FnOnce(Result<Loaded, Error>) + Send>;
+type Done = Box<dyn FnOnce(Result<Arc<Model>, Error>) + Send>;
 /// Asks again, once a load has ended.
 type Waiter = Box<dyn FnOnce() + Send>;
 
@@ -139,7 +137,7 @@ impl Registry {
         self: &Arc<Self>,
         launch: &str,
         ticket: Ticket,
-        done: impl FnOnce(Result<Loaded, Error>) + Send + 'static,
+        done: impl FnOnce(Result<Arc<Model>, Error>) + Send + 'static,
     ) -> u64 {
         match Launch::read(launch).and_then(|launch| self.begin(launch, ticket)) {
             Ok(loading) => {
@@ -172,7 +170,7 @@ impl Registry {
         self: &Arc<Self>,
         uid: &str,
         ticket: Ticket,
-        done: impl FnOnce(Result<Loaded, Error>) + Send + 'static,
+        done: impl FnOnce(Result<Arc<Model>, Error>) + Send + 'static,
     ) {
         let mut state = self.lock();
         match state.find(uid) {
@@ -183,7 +181,7 @@ impl Registry {
             Ok(Found::Ready(model)) => {
                 drop(state);
                 // Its time without a call begins anew.
-                model.note_use();
+                model.used.note();
                 self.changed.notify_all();
                 done(Ok(model));
             }

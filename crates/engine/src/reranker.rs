@@ -1,156 +1,74 @@
-//! A loaded cross-encoder: it reads a query and a document together and scores the pair.
-
-use std::sync::Arc;
+//! Cross-encoders: they read a query and a document together and score the pair.
 
 use nn::{Activation, Config};
-use text::{Encoded, Limit};
+use text::Encoded;
 
-use crate::job::{Job, Made, Piece, Rows, Ticket, Width, Work};
 use crate::labels::sigmoid;
-use crate::load::Task;
 use crate::model::Model;
-use crate::spec::Purpose;
-use crate::{Error, Fetched, Info, LoadOptions, Overflow, Side, judge};
+use crate::request::{CallSettings, Score};
+use crate::work::{Call, Made, Piece, Plan, Width, Work};
+use crate::{Error, judge};
 
-/// A model that scores pairs of texts. Shared by all who hold it; dropped by the last.
-pub struct Reranker {
-    model: Model,
+/// What scores pairs of texts: one row of width 1 each.
+pub(crate) struct Reranker {
     /// What the model's config makes of a logit: `Sigmoid` or `Logit`.
     own_score: Score,
-}
-
-/// Which number a pair gets.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub enum Score {
-    /// The logit through the activation that the model's config names, else the logistic function.
-    #[default]
-    Model,
-    /// The logit through the logistic function.
-    Sigmoid,
-    /// The logit.
-    Logit,
-}
-
-/// Documents to score against one query.
-pub struct RerankRequest {
-    /// The query.
-    pub query: String,
-    /// The documents.
-    pub documents: Vec<String>,
-    /// What makes a document fit, for models that take it; `None`: what they were trained with.
-    pub instruction: Option<String>,
-    /// Which number they get.
-    pub score: Score,
-    /// What happens to pairs that are too long.
-    pub overflow: Overflow,
-    /// The end at which they are cut.
-    pub side: Option<Side>,
-    /// A copy of what can cancel them.
-    pub ticket: Ticket,
+    /// Whether a language model answers.
+    judges: bool,
 }
 
 impl Reranker {
-    /// Loads the model of a folder, on the calling thread.
-    ///
-    /// # Errors
-    /// As [`Reranker::open`].
-    pub fn load(folder: &str, options: &LoadOptions) -> Result<Arc<Self>, Error> {
-        Self::open(&folder.into(), options)
-    }
-
-    /// Loads a model that was fetched, on the calling thread.
-    ///
-    /// # Errors
-    /// As [`Embedder::open`](crate::Embedder::open); a model that has no classification head.
-    pub fn open(model: &Fetched, options: &LoadOptions) -> Result<Arc<Self>, Error> {
-        let model = Model::load(model, options, Task::Rerank)?;
-        let own_score = own_score(&model.spec.source.config)?;
-        Ok(Arc::new(Self { model, own_score }))
-    }
-
-    /// What it is and how it runs.
-    pub fn info(&self) -> &Info {
-        &self.model.info
-    }
-
-    /// What it shares with other kinds.
-    pub(crate) fn model(&self) -> &Model {
-        &self.model
-    }
-
-    /// Scores documents on the engine's threads and calls `done` on one of them: one row of width 1 each.
-    pub fn rerank(
-        self: &Arc<Self>,
-        request: RerankRequest,
-        done: impl FnOnce(Result<Rows, Error>) + Send + 'static,
-    ) {
-        let RerankRequest { query, documents, instruction, score, overflow, side, ticket } = request;
-        if instruction.is_some() && !matches!(self.model.spec.purpose, Purpose::Judge) {
-            let remedy = "only language models that rerank take one (Qwen3-Reranker); leave it out".into();
-            return done(Err(Error::Unavailable { what: "instruction with this model".into(), remedy }));
-        }
-        let chunks = matches!(overflow, Overflow::Chunk);
-        if chunks && matches!(self.model.spec.purpose, Purpose::Judge) {
-            let remedy = "a language model that reranks takes \"truncate\" and \"error\"".into();
-            return done(Err(Error::Unavailable {
-                what: "onOverflow \"chunk\" with this model".into(),
-                remedy,
-            }));
-        }
-        let limit = self.model.limit(overflow, side);
-        let score = if score == Score::Model { self.own_score } else { score };
-        let work = RerankWork { reranker: self.clone(), query, documents, instruction, score, limit, chunks };
-        Job::start(work, ticket, Box::new(done));
+    pub(crate) fn new(config: &Config, judges: bool) -> Result<Self, Error> {
+        Ok(Self { own_score: own_score(config)?, judges })
     }
 }
 
-/// Pairs on their way to scores.
-struct RerankWork {
-    reranker: Arc<Reranker>,
-    query: String,
-    documents: Vec<String>,
-    instruction: Option<String>,
-    score: Score,
-    limit: Limit,
-    /// Whether a document that is too long is read in windows.
-    chunks: bool,
-}
-
-impl Work for RerankWork {
-    fn model(&self) -> &Model {
-        &self.reranker.model
+impl Work for Reranker {
+    fn plan(&self, model: &Model, settings: &CallSettings) -> Result<Plan, Error> {
+        let plan = Plan::plain(model, settings);
+        let (what, remedy) = match self.judges {
+            false if settings.instruction.is_some() => (
+                "instruction with this model",
+                "only language models that rerank take one (Qwen3-Reranker); leave it out",
+            ),
+            true if plan.chunks => (
+                "onOverflow \"chunk\" with this model",
+                "a language model that reranks takes \"truncate\" and \"error\"",
+            ),
+            _ => return Ok(plan),
+        };
+        Err(Error::Unavailable { what: what.into(), remedy: remedy.into() })
     }
 
-    fn len(&self) -> usize {
-        self.documents.len()
-    }
-
-    fn bytes(&self, row: usize) -> usize {
-        self.query.len() + self.documents[row].len()
-    }
-
-    fn encode(&self, row: usize) -> Result<Vec<Encoded>, Error> {
-        let (tokenizer, document) = (self.model().tokenizer(), &self.documents[row]);
-        Ok(vec![match self.model().spec.purpose {
-            Purpose::Judge => {
-                judge::encode(tokenizer, self.instruction.as_deref(), [&self.query, document], &self.limit)?
+    fn encode(&self, call: &Call, document: &str) -> Result<Vec<Encoded>, Error> {
+        let (tokenizer, query) = (call.model.tokenizer(), call.query());
+        let Plan { limit, chunks, .. } = &call.plan;
+        Ok(match chunks {
+            true => tokenizer.encode_pair_windows(query, document, limit)?,
+            false if self.judges => {
+                vec![judge::encode(
+                    tokenizer,
+                    call.settings.instruction.as_deref(),
+                    [query, document],
+                    limit,
+                )?]
             }
-            _ if self.chunks => {
-                return Ok(tokenizer.encode_pair_windows(&self.query, document, &self.limit)?);
-            }
-            _ => tokenizer.encode_pair(&self.query, document, &self.limit)?,
-        }])
+            false => vec![tokenizer.encode_pair(query, document, limit)?],
+        })
     }
 
-    fn width(&self) -> Width {
+    fn width(&self, _: &Call) -> Width {
         Width::Fixed(1)
     }
 
-    fn finish(&self, windows: &[Made]) -> Result<Piece, Error> {
+    fn finish(&self, call: &Call, windows: &[Made]) -> Result<Piece, Error> {
         let logit = windows.iter().map(logit).try_fold(f32::NEG_INFINITY, |best, logit| Ok(best.max(logit?)));
         let logit = logit.map_err(|()| Error::NotFinite)?;
-        let score = if self.score == Score::Logit { logit } else { sigmoid(logit) };
-        Ok(Piece { values: vec![score], ..Piece::default() })
+        let score = match call.settings.score {
+            Score::Model => self.own_score,
+            asked => asked,
+        };
+        Ok(vec![if score == Score::Logit { logit } else { sigmoid(logit) }].into())
     }
 }
 

@@ -10,14 +10,13 @@ use std::sync::Arc;
 
 use nn::{Checkpoint, Config};
 use serde::Deserialize;
-use text::{Limit, Reading, Side};
+use text::{Limit, Reading, Tokenizer};
 
 use crate::Error;
-use crate::job::{Piece, RowFault, Rows};
 use crate::load::{self, SharedTokenizer, TokenizerFiles, UNLIMITED};
-use crate::overflow::Overflow;
+use crate::request::CallSettings;
 use crate::spec::ModuleEntry;
-use crate::ticket::Ticket;
+use crate::work::Piece;
 
 /// The module's class, and the file of its routes.
 pub(crate) const ROUTER: &str = "Router";
@@ -75,16 +74,6 @@ impl fmt::Debug for QueryTable {
     }
 }
 
-/// What all texts of a call have in common.
-pub(crate) struct QueryPlan {
-    /// What stands before each.
-    pub(crate) prompt: String,
-    /// What happens to one that is too long.
-    pub(crate) overflow: Overflow,
-    /// The end at which it is cut.
-    pub(crate) side: Option<crate::Side>,
-}
-
 impl QueryTable {
     /// Of its module's folder.
     ///
@@ -118,38 +107,15 @@ impl QueryTable {
         }
     }
 
-    /// The weights of texts' own tokens, each once, that are not 0; by ascending token.
-    pub(crate) fn weigh_all(
-        &self,
-        texts: &[String],
-        plan: &QueryPlan,
-        ticket: &Ticket,
-    ) -> Result<Rows, Error> {
-        let mut rows = Rows { dims: 1, tokens: vec![0; texts.len()], ..Rows::default() };
-        let limit = self.limit(plan);
-        let mut pieces = Vec::with_capacity(texts.len());
-        for (row, text) in texts.iter().enumerate() {
-            if ticket.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
-            match self.tokenizer.tokenizer.encode_prompted(&plan.prompt, text, &limit) {
-                Ok(encoded) => {
-                    rows.tokens[row] = encoded.ids.len() as u32;
-                    rows.truncated.extend(encoded.truncated.then_some(row as u32));
-                    pieces.push(self.weigh(encoded.ids));
-                }
-                Err(error) => {
-                    rows.faults.push(RowFault { row, error: error.into() });
-                    pieces.push(Piece::default());
-                }
-            }
-        }
-        rows.join(pieces, texts.len())?;
-        Ok(rows)
+    /// Reads queries.
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer.tokenizer
     }
 
-    /// A token that was added behind the table weighs nothing.
-    fn weigh(&self, mut ids: Vec<u32>) -> Piece {
+    /// The weights of a text's own tokens, each once, that are not 0; by ascending token. One that was added behind the table
+    /// weighs nothing.
+    pub(crate) fn weigh(&self, ids: &[u32]) -> Piece {
+        let mut ids = ids.to_vec();
         ids.sort_unstable();
         ids.dedup();
         let weight = |&id: &u32| self.weights.get(id as usize).copied().unwrap_or(0.0);
@@ -159,19 +125,8 @@ impl QueryTable {
     }
 
     /// The tokenizer's own, as the reference cuts.
-    fn limit(&self, plan: &QueryPlan) -> Limit {
-        let tokenizer = &self.tokenizer.tokenizer;
-        Limit {
-            max_length: tokenizer.model_max_length().unwrap_or(UNLIMITED).min(UNLIMITED),
-            side: match plan.side {
-                Some(crate::Side::Right) => Side::Right,
-                Some(crate::Side::Left) => Side::Left,
-                None => tokenizer.truncation_side(),
-            },
-            overflow: match plan.overflow {
-                Overflow::Error => text::Overflow::Error,
-                Overflow::Truncate | Overflow::Chunk => text::Overflow::Truncate,
-            },
-        }
+    pub(crate) fn limit(&self, settings: &CallSettings) -> Limit {
+        let own = self.tokenizer().model_max_length().unwrap_or(UNLIMITED);
+        settings.limit(self.tokenizer(), own.min(UNLIMITED))
     }
 }

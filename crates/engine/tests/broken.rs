@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{check_close, data, embed, floats, json};
-use engine::{EmbedSettings, Embedder};
+use engine::{CallSettings, Model, Task};
 use serde_json::{Value, json};
 
 /// Names the folder that a child is to try.
@@ -50,11 +50,11 @@ fn a_child_tries_one_folder() {
 /// The first fault of loading and embedding, as `[code, message, stage]`.
 fn fault_of(folder: &Path) -> Option<[String; 3]> {
     let told = |error: &engine::Error, stage: &str| [error.code().into(), error.to_string(), stage.into()];
-    let embedder = match Embedder::load(&folder.to_string_lossy(), &common::f32()) {
+    let embedder = match Model::load(&folder.to_string_lossy(), &common::f32(), Task::Embed) {
         Ok(embedder) => embedder,
         Err(error) => return Some(told(&error, "load")),
     };
-    let rows = embed(&embedder, &PROBES, EmbedSettings::default()).unwrap();
+    let rows = embed(&embedder, &PROBES, CallSettings::default()).unwrap();
     assert!(rows.matrix.iter().all(|value| value.is_finite()));
     rows.faults.first().map(|fault| told(&fault.error, "embed"))
 }
@@ -109,11 +109,11 @@ fn a_vocabulary_beyond_the_table_is_found_at_load() {
 fn odd_folders_load() {
     for folder in folders("load-ok") {
         let expected = json(&folder.join("expect.json"));
-        let embedder = Embedder::load(&folder.to_string_lossy(), &common::f32()).unwrap();
+        let embedder = Model::load(&folder.to_string_lossy(), &common::f32(), Task::Embed).unwrap();
         let texts = expected["texts"].as_array().unwrap().iter();
         for (text, want) in texts.zip(expected["embeddings"].as_array().unwrap()) {
             let text = text.as_str().unwrap();
-            let settings = EmbedSettings { normalize: Some(true), ..Default::default() };
+            let settings = CallSettings { normalize: Some(true), ..Default::default() };
             let rows = embed(&embedder, &[text], settings).unwrap();
             assert!(rows.faults.is_empty(), "{}: {:?}", folder.display(), rows.faults);
             check_close(&format!("{}: {text}", folder.display()), &rows.matrix, &floats(want));

@@ -9,8 +9,7 @@ use std::sync::mpsc;
 
 use common::{copy, data, load, replace, vector};
 use engine::{
-    Conversion, Converted, EmbedSettings, Embedder, Error, Fetched, LoadOptions, Loaded, Task, Ticket,
-    convert,
+    CallSettings, Conversion, Converted, Error, Fetched, LoadOptions, Model, Task, Ticket, convert,
 };
 
 fn run(folder: &Path, wanted: Conversion) -> Result<Converted, Error> {
@@ -37,7 +36,7 @@ fn to(output: &Path, dtype: Option<&str>) -> Conversion {
 fn bits(folder: &Path, dtype: Option<&str>) -> Vec<u32> {
     let options = LoadOptions { dtype: dtype.map(String::from), ..Default::default() };
     let embedder = load(folder, &options);
-    let vector = vector(&embedder, "red fox and blue whale", EmbedSettings::default());
+    let vector = vector(&embedder, "red fox and blue whale", CallSettings::default());
     vector.iter().map(|value| value.to_bits()).collect()
 }
 
@@ -46,7 +45,9 @@ fn embedders() -> Vec<PathBuf> {
     let folders = data("tiny-models").read_dir().unwrap().map(|entry| entry.unwrap().path());
     let real = std::env::var("EMBED_NATIVE_TEST_MODEL").ok().map(PathBuf::from);
     let mut folders: Vec<_> = folders.chain(real).collect();
-    folders.retain(|folder| Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).is_ok());
+    folders.retain(|folder| {
+        Model::load(&folder.to_string_lossy(), &LoadOptions::default(), Task::Embed).is_ok()
+    });
     folders.sort();
     folders
 }
@@ -77,7 +78,7 @@ fn a_converted_folder_can_be_loaded_for_the_same_tasks() {
         for (name, task) in Task::ALL {
             let [before, after] = [&folder, &output].map(|place| {
                 let place = place.to_string_lossy();
-                Loaded::open(&Fetched::from(&*place), &LoadOptions::default(), task).is_ok()
+                Model::open(&Fetched::from(&*place), &LoadOptions::default(), task).is_ok()
             });
             assert_eq!(before, after, "{} for {name}", folder.display());
         }
@@ -101,7 +102,7 @@ fn whole_numbers_are_taken_as_such_unasked() {
 #[test]
 fn a_folder_of_pickles_becomes_one_that_loads() {
     let (folder, base) = (copy(&data("broken-models/pickle-only"), "pickles"), data("broken-models/ok-base"));
-    let error = Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).err().unwrap();
+    let error = Model::load(&folder.to_string_lossy(), &LoadOptions::default(), Task::Embed).err().unwrap();
     assert!(error.to_string().contains("npx @x/embed-native convert"), "{error}");
     let output = fresh("unpickled");
     let converted = run(&folder, to(&output, None)).unwrap();
@@ -223,7 +224,8 @@ fn scales_that_cannot_be_are_refused() {
         let mut changed = bytes.clone();
         changed[first..first + 4].copy_from_slice(&f32::to_le_bytes(scale));
         std::fs::write(&file, changed).unwrap();
-        let error = Embedder::load(&output.to_string_lossy(), &LoadOptions::default()).err().unwrap();
+        let error =
+            Model::load(&output.to_string_lossy(), &LoadOptions::default(), Task::Embed).err().unwrap();
         assert_eq!(error.code(), "ERR_MODEL_FILE", "{error}");
         assert!(error.to_string().contains(&format!("\"{name}\": scale 0 is")), "{error}");
     }
@@ -244,7 +246,8 @@ fn unmarked_whole_numbers_are_refused() {
             changed[version + 5] = b'9';
         }
         std::fs::write(&file, changed).unwrap();
-        let error = Embedder::load(&output.to_string_lossy(), &LoadOptions::default()).err().unwrap();
+        let error =
+            Model::load(&output.to_string_lossy(), &LoadOptions::default(), Task::Embed).err().unwrap();
         assert!(error.to_string().contains(says), "{error}");
     }
 }

@@ -11,9 +11,7 @@ use std::sync::{Arc, mpsc};
 
 use backend::{Backend, Batch, Text};
 use engine::{
-    Classifier, ClassifyRequest, EmbedSettings, Embedder, Error, HybridEmbedder, LoadOptions,
-    MultiVectorEmbedder, Overflow, PromptChoice, Request, RerankRequest, Reranker, Role, Rows, Score,
-    SparseEmbedder, SparseRequest, Ticket, TokensRequest, max_sim,
+    CallSettings, Error, LoadOptions, Model, PromptChoice, Request, Role, Rows, Score, Task, Ticket, max_sim,
 };
 use serde_json::Value;
 
@@ -39,11 +37,11 @@ fn on_in(backend: &str, dtype: &str) -> LoadOptions {
     LoadOptions { backend: Some(backend.into()), dtype: Some(dtype.into()), ..Default::default() }
 }
 
-fn embed(embedder: &Arc<Embedder>, texts: &[&str], settings: EmbedSettings) -> Result<Rows, Error> {
+fn embed(embedder: &Arc<Model>, texts: &[&str], settings: CallSettings) -> Result<Rows, Error> {
     let (send, receive) = mpsc::channel();
     let texts = texts.iter().map(|text| (*text).to_string()).collect();
     let request = Request { texts, settings, ticket: Ticket::default() };
-    embedder.embed(request, move |rows| send.send(rows).unwrap());
+    embedder.run(request, move |rows| send.send(rows).unwrap());
     receive.recv().unwrap()
 }
 
@@ -63,15 +61,15 @@ fn model_type(folder: &Path) -> String {
     json(&folder.join("config.json"))["model_type"].as_str().unwrap_or_default().into()
 }
 
-fn settings(item: &Value) -> EmbedSettings {
+fn settings(item: &Value) -> CallSettings {
     let prompt = item["prompt_name"].as_str().map(|name| PromptChoice::Named(name.into()));
-    EmbedSettings { prompt: prompt.unwrap_or_default(), normalize: Some(true), ..Default::default() }
+    CallSettings { prompt: prompt.unwrap_or_default(), normalize: Some(true), ..Default::default() }
 }
 
 /// Vectors of single texts within `near`, a cosine and a difference, of what sentence-transformers made in f32; where
 /// the executor says so, a batch has the same bits.
 fn check_vectors((backend, dtype): (&str, &str), folder: &Path, golden: &Value, near: (f64, f32)) {
-    let embedder = Embedder::load(&folder.to_string_lossy(), &on_in(backend, dtype)).unwrap();
+    let embedder = Model::load(&folder.to_string_lossy(), &on_in(backend, dtype), Task::Embed).unwrap();
     assert_eq!((embedder.info().backend, embedder.info().dtype), (backend, dtype));
     assert_eq!(golden["pipeline_normalizes"].as_bool(), Some(embedder.info().normalizes));
     let (mut texts, mut alone) = (Vec::new(), Vec::new());
@@ -90,7 +88,7 @@ fn check_vectors((backend, dtype): (&str, &str), folder: &Path, golden: &Value, 
         }
     }
     if embedder.info().batch_invariant {
-        let settings = EmbedSettings { normalize: Some(true), ..Default::default() };
+        let settings = CallSettings { normalize: Some(true), ..Default::default() };
         let together = embed(&embedder, &texts, settings).unwrap();
         assert_eq!(bits(&together.matrix), bits(&alone), "other bits in a batch");
     }
@@ -101,22 +99,12 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 /// `logits` of `pairs`, within `far`; `key` names a pair's logit, a number or a list of one.
-fn check_reranker(reranker: &Arc<Reranker>, golden: &Value, key: &str, far: f32) {
+fn check_reranker(reranker: &Arc<Model>, golden: &Value, key: &str, far: f32) {
     for pair in golden["pairs"].as_array().unwrap() {
-        let (send, receive) = mpsc::channel();
-        let text = |name: &str| pair[name].as_str().unwrap().to_string();
-        let request = RerankRequest {
-            query: text("query"),
-            documents: vec![text("document")],
-            instruction: None,
-            score: Score::Logit,
-            overflow: Overflow::Truncate,
-            side: None,
-            ticket: Ticket::default(),
-        };
-        reranker.rerank(request, move |rows| send.send(rows).unwrap());
-        let rows = receive.recv().unwrap().unwrap();
-        assert!(rows.faults.is_empty(), "{:?}", rows.faults);
+        let text = |name: &str| pair[name].as_str().unwrap();
+        let settings =
+            CallSettings { query: Some(text("query").into()), score: Score::Logit, ..Default::default() };
+        let rows = sound(reranker, &[text("document")], settings);
         let listed = || pair["input_ids"].as_array().unwrap().len() as u64;
         let tokens = pair["n_tokens"].as_u64().unwrap_or_else(listed);
         assert_eq!(u64::from(rows.tokens[0]), tokens, "{}", pair["query"]);
@@ -157,7 +145,7 @@ fn classifier(backend: &str, folder: &Path, labels: usize) -> Box<dyn Backend> {
 
 /// Scores of labels, as the config makes them of logits.
 fn check_labels(backend: &str, folder: &Path, golden: &Value) {
-    let classifier = Classifier::load(&folder.to_string_lossy(), &on(backend)).unwrap();
+    let classifier = Model::load(&folder.to_string_lossy(), &on(backend), Task::Classify).unwrap();
     let labels = classifier.info().labels.clone().unwrap();
     let named = golden["id2label"].as_object().unwrap();
     assert!(labels.iter().enumerate().all(|(id, label)| named[&id.to_string()] == label.as_str()));
@@ -165,10 +153,8 @@ fn check_labels(backend: &str, folder: &Path, golden: &Value) {
     let own = if config["problem_type"] == "multi_label_classification" { "sigmoid" } else { "softmax" };
     for item in golden["items"].as_array().unwrap() {
         for (score, key) in [(Score::Model, own), (Score::Sigmoid, "sigmoid"), (Score::Logit, "logits")] {
-            let texts = vec![item["text"].as_str().unwrap().to_string()];
-            let ticket = Ticket::default();
-            let request = ClassifyRequest { texts, score, overflow: Overflow::Truncate, side: None, ticket };
-            let rows = settled(|done| classifier.classify(request, done));
+            let settings = CallSettings { score, ..Default::default() };
+            let rows = sound(&classifier, &[item["text"].as_str().unwrap()], settings);
             assert_eq!(u64::from(rows.tokens[0]), item["n_tokens"].as_u64().unwrap());
             check_numbers(&rows.matrix, &floats(&item[key]), key);
         }
@@ -177,13 +163,8 @@ fn check_labels(backend: &str, folder: &Path, golden: &Value) {
 
 /// Weights of tokens; together as alone where the executor says so.
 fn check_sparse(backend: &str, folder: &Path, golden: &Value, prefix: &str) {
-    let embedder = SparseEmbedder::load(&folder.to_string_lossy(), &on(backend)).unwrap();
-    let embed = |texts: &[&str]| {
-        let texts = texts.iter().map(|text| (*text).to_string()).collect();
-        let (prompt, overflow, ticket) = (PromptChoice::Default, Overflow::Truncate, Ticket::default());
-        let request = SparseRequest { texts, prompt, role: Role::Document, overflow, side: None, ticket };
-        settled(|done| embedder.embed(request, done))
-    };
+    let embedder = Model::load(&folder.to_string_lossy(), &on(backend), Task::Sparse).unwrap();
+    let embed = |texts: &[&str]| sound(&embedder, texts, CallSettings::default());
     let items = golden["items"].as_array().unwrap();
     let (mut texts, mut indices, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for item in items {
@@ -217,7 +198,7 @@ fn check_weights((ids, got): (&[u32], &[f32]), (want_ids, want): (&[u32], &[f32]
 
 /// Vectors of tokens of queries and documents, and how well they meet.
 fn check_late(backend: &str, folder: &Path, golden: &Value) {
-    let embedder = MultiVectorEmbedder::load(&folder.to_string_lossy(), &on(backend)).unwrap();
+    let embedder = Model::load(&folder.to_string_lossy(), &on(backend), Task::Late).unwrap();
     let mut all: [Vec<Vec<f32>>; 2] = Default::default();
     for item in golden["items"].as_array().unwrap() {
         let query = item["task"] == "query";
@@ -240,22 +221,14 @@ fn check_late(backend: &str, folder: &Path, golden: &Value) {
 /// The three outputs of one run: on an executor that gives a text the same bits in any batch, those of each by itself.
 fn check_hybrid(backend: &str, folder: &Path, golden: &Value) {
     let path = folder.to_string_lossy();
-    let hybrid = HybridEmbedder::load(&path, &on(backend)).unwrap();
-    let dense = Embedder::load(&path, &on(backend)).unwrap();
-    let sparse = SparseEmbedder::load(&path, &on(backend)).unwrap();
-    let late = MultiVectorEmbedder::load(&path, &on(backend)).unwrap();
+    let hybrid = Model::load(&path, &on(backend), Task::Hybrid).unwrap();
+    let dense = Model::load(&path, &on(backend), Task::Embed).unwrap();
+    let sparse = Model::load(&path, &on(backend), Task::Sparse).unwrap();
+    let late = Model::load(&path, &on(backend), Task::Late).unwrap();
     assert_eq!(hybrid.info().dims, dense.info().dims);
     let items = golden["items"].as_array().unwrap();
     let texts: Vec<&str> = items.iter().map(|item| item["text"].as_str().unwrap()).collect();
-    let request = |texts: &[&str]| SparseRequest {
-        texts: texts.iter().map(|text| (*text).to_string()).collect(),
-        prompt: PromptChoice::Default,
-        role: Role::Document,
-        overflow: Overflow::Truncate,
-        side: None,
-        ticket: Ticket::default(),
-    };
-    let together = settled(|done| hybrid.embed(request(&texts), done));
+    let together = sound(&hybrid, &texts, CallSettings::default());
     let (mut value, mut index) = (0, 0);
     for (row, text) in texts.iter().enumerate() {
         let (value_end, index_end) = (together.ends[row] as usize, together.index_ends[row] as usize);
@@ -263,8 +236,8 @@ fn check_hybrid(backend: &str, folder: &Path, golden: &Value) {
         let (vector, rest) = together.matrix[value..value_end].split_at(hybrid.info().dims);
         let (weights, vectors) = rest.split_at(ids.len());
         (value, index) = (value_end, index_end);
-        let alone = settled(|done| sparse.embed(request(&[text]), done));
-        let one = embed(&dense, &[text], EmbedSettings::default()).unwrap();
+        let alone = sound(&sparse, &[text], CallSettings::default());
+        let one = sound(&dense, &[text], CallSettings::default());
         let many = vectors_of_tokens(&late, &[text], Role::Document);
         assert_eq!(ids, alone.indices, "{text:?}");
         for (got, want) in [(vector, &one.matrix), (weights, &alone.matrix), (vectors, &many.matrix)] {
@@ -278,7 +251,7 @@ fn check_hybrid(backend: &str, folder: &Path, golden: &Value) {
 
 /// bge-m3's vectors of tokens: whole for some texts, their sum for the others.
 fn check_own_late(backend: &str, folder: &Path, golden: &Value) {
-    let embedder = MultiVectorEmbedder::load(&folder.to_string_lossy(), &on(backend)).unwrap();
+    let embedder = Model::load(&folder.to_string_lossy(), &on(backend), Task::Late).unwrap();
     for item in golden["items"].as_array().unwrap() {
         let text = item["text"].as_str().unwrap();
         let rows = vectors_of_tokens(&embedder, &[text], Role::Document);
@@ -301,7 +274,7 @@ fn check_own_late(backend: &str, folder: &Path, golden: &Value) {
     check_together(&embedder, golden);
 }
 
-fn check_together(embedder: &Arc<MultiVectorEmbedder>, golden: &Value) {
+fn check_together(embedder: &Arc<Model>, golden: &Value) {
     if !embedder.info().batch_invariant {
         return;
     }
@@ -315,17 +288,13 @@ fn check_together(embedder: &Arc<MultiVectorEmbedder>, golden: &Value) {
     }
 }
 
-fn vectors_of_tokens(embedder: &Arc<MultiVectorEmbedder>, texts: &[&str], role: Role) -> Rows {
-    let texts = texts.iter().map(|text| (*text).to_string()).collect();
-    let ticket = Ticket::default();
-    let request = TokensRequest { texts, role, overflow: Overflow::Truncate, side: None, ticket };
-    settled(|done| embedder.embed(request, done))
+fn vectors_of_tokens(embedder: &Arc<Model>, texts: &[&str], role: Role) -> Rows {
+    sound(embedder, texts, CallSettings { role, ..Default::default() })
 }
 
-fn settled(start: impl FnOnce(Box<dyn FnOnce(Result<Rows, Error>) + Send>)) -> Rows {
-    let (send, receive) = mpsc::channel();
-    start(Box::new(move |rows| send.send(rows).unwrap()));
-    let rows = receive.recv().unwrap().unwrap();
+/// The rows of texts none of which fails.
+fn sound(model: &Arc<Model>, texts: &[&str], settings: CallSettings) -> Rows {
+    let rows = embed(model, texts, settings).unwrap();
     assert!(rows.faults.is_empty(), "{:?}", rows.faults);
     rows
 }
@@ -358,7 +327,7 @@ fn check(backend: &str, folder: &Path) {
             check_hybrid(backend, folder, &golden);
         }
         "rerank" => {
-            let reranker = Reranker::load(&folder.to_string_lossy(), &on(backend)).unwrap();
+            let reranker = Model::load(&folder.to_string_lossy(), &on(backend), Task::Rerank).unwrap();
             let key = if golden["suffix"].is_null() { "logits" } else { "logit_diff" };
             check_reranker(&reranker, &golden, key, LOGITS);
         }
@@ -420,17 +389,14 @@ fn a_decoder_scores_the_last_token_that_is_no_padding() {
 fn a_router() {
     let folder = folder("splade-router");
     for backend in EXECUTORS {
-        let embedder = SparseEmbedder::load(&folder.to_string_lossy(), &on(backend)).unwrap();
+        let embedder = Model::load(&folder.to_string_lossy(), &on(backend), Task::Sparse).unwrap();
         for item in json(&folder.join("golden-router.json"))["items"].as_array().unwrap() {
             let (prompt, role) = match item["task"] == "query" {
                 true => (PromptChoice::Query, Role::Query),
                 false => (PromptChoice::Document, Role::Document),
             };
             let text = item["text"].as_str().unwrap();
-            let (texts, ticket) = (vec![text.to_string()], Ticket::default());
-            let overflow = Overflow::Truncate;
-            let request = SparseRequest { texts, prompt, role, overflow, side: None, ticket };
-            let rows = settled(|done| embedder.embed(request, done));
+            let rows = sound(&embedder, &[text], CallSettings { prompt, role, ..Default::default() });
             let want = (integers(&item["indices"]), floats(&item["values"]));
             check_weights((&rows.indices, &rows.matrix), (&want.0, &want.1), text);
         }
@@ -461,8 +427,8 @@ fn the_trained_adapter() {
     let adapter = folder("../adapters/minilm-l6-scifact-reranker");
     for backend in EXECUTORS {
         let options = LoadOptions { adapter: Some(adapter.to_string_lossy().into()), ..on(backend) };
-        let base = Embedder::load(&model, &on(backend)).unwrap();
-        let reranker = Reranker::load(&model, &options).unwrap();
+        let base = Model::load(&model, &on(backend), Task::Embed).unwrap();
+        let reranker = Model::load(&model, &options, Task::Rerank).unwrap();
         check_reranker(&reranker, &json(&adapter.join("golden.json")), "logit", 2e-3);
         drop(base);
     }
@@ -471,7 +437,8 @@ fn the_trained_adapter() {
 #[test]
 #[cfg(not(feature = "candle"))]
 fn an_executor_that_was_left_out() {
-    let fault = Embedder::load(&folder("bert-mean").to_string_lossy(), &on("candle")).err().unwrap();
+    let fault =
+        Model::load(&folder("bert-mean").to_string_lossy(), &on("candle"), Task::Embed).err().unwrap();
     assert!(matches!(fault, Error::Unavailable { .. }), "{fault}");
     assert!(fault.to_string().contains("cargo feature \"candle\""), "{fault}");
 }

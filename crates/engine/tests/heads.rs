@@ -5,25 +5,21 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use common::{copy, data, json, replace};
-use engine::{
-    Classifier, ClassifyRequest, Embedder, Error, HybridEmbedder, LoadOptions, Loaded, MultiVectorEmbedder,
-    Overflow, PromptChoice, RerankRequest, Reranker, Role, Rows, Score, SparseEmbedder, SparseRequest, Task,
-    Ticket, TokensRequest,
-};
+use engine::{CallSettings, Error, LoadOptions, Model, Request, Role, Rows, Score, Task, Ticket};
 use serde_json::{Value, json};
 
 /// A class that loads a folder.
 type Load = fn(&str) -> Result<(), Error>;
 
-const EMBEDDER: Load = |folder| Embedder::load(folder, &LoadOptions::default()).map(drop);
-const CLASSIFIER: Load = |folder| Classifier::load(folder, &LoadOptions::default()).map(drop);
-const RERANKER: Load = |folder| Reranker::load(folder, &LoadOptions::default()).map(drop);
-const SPARSE: Load = |folder| SparseEmbedder::load(folder, &LoadOptions::default()).map(drop);
-const HYBRID: Load = |folder| HybridEmbedder::load(folder, &LoadOptions::default()).map(drop);
-const LATE: Load = |folder| MultiVectorEmbedder::load(folder, &LoadOptions::default()).map(drop);
+const EMBEDDER: Load = |folder| Model::load(folder, &LoadOptions::default(), Task::Embed).map(drop);
+const CLASSIFIER: Load = |folder| Model::load(folder, &LoadOptions::default(), Task::Classify).map(drop);
+const RERANKER: Load = |folder| Model::load(folder, &LoadOptions::default(), Task::Rerank).map(drop);
+const SPARSE: Load = |folder| Model::load(folder, &LoadOptions::default(), Task::Sparse).map(drop);
+const HYBRID: Load = |folder| Model::load(folder, &LoadOptions::default(), Task::Hybrid).map(drop);
+const LATE: Load = |folder| Model::load(folder, &LoadOptions::default(), Task::Late).map(drop);
 
 /// A copy of a tiny model where `field` of a JSON file is another, or the whole file where there is no field.
 fn changed(model: &str, file: &str, field: &str, value: &Value) -> PathBuf {
@@ -126,7 +122,7 @@ fn a_refusal_names_the_right_class() {
     // Its encoder alone, for who asks for that.
     let pooling = Some("mean".into());
     let options = LoadOptions { pooling, ..LoadOptions::default() };
-    Embedder::load(&stanford.to_string_lossy(), &options).unwrap();
+    Model::load(&stanford.to_string_lossy(), &options, Task::Embed).unwrap();
 }
 
 #[test]
@@ -140,7 +136,7 @@ fn a_pooling_is_for_embedders() {
         (Task::Rerank, "rerank-bert"),
     ] {
         let folder = data("tiny-models").join(model);
-        let error = Loaded::load(&folder.to_string_lossy(), &options, task).err().unwrap();
+        let error = Model::load(&folder.to_string_lossy(), &options, task).err().unwrap();
         assert_eq!(error.code(), "ERR_INVALID_ARGUMENT", "{model}: {error}");
     }
 }
@@ -162,8 +158,8 @@ fn a_pickle_is_refused_with_what_to_do() {
 fn one_folder_serves_two_classes() {
     let folder = data("tiny-models/distilbert-labels");
     let folder = folder.to_string_lossy();
-    let embedder = Embedder::load(&folder, &LoadOptions::default()).unwrap();
-    let classifier = Classifier::load(&folder, &LoadOptions::default()).unwrap();
+    let embedder = Model::load(&folder, &LoadOptions::default(), Task::Embed).unwrap();
+    let classifier = Model::load(&folder, &LoadOptions::default(), Task::Classify).unwrap();
     assert_ne!(embedder.info().fingerprint, classifier.info().fingerprint);
     assert_eq!((embedder.info().labels.is_none(), classifier.info().dims), (true, 3));
 }
@@ -174,35 +170,18 @@ const TEXTS: [&str; 4] = ["a red fox", "a blue whale met the red fox", "fox", "t
 fn rows(task: Task, model: &str, dtype: &str, groups: &[&[&str]]) -> Vec<Rows> {
     let options = LoadOptions { dtype: Some(dtype.into()), ..LoadOptions::default() };
     let folder = data("tiny-models").join(model);
-    let loaded = Loaded::load(&folder.to_string_lossy(), &options, task).unwrap();
+    let loaded = Model::load(&folder.to_string_lossy(), &options, task).unwrap();
     assert_eq!((loaded.task(), loaded.info().dtype), (task, dtype));
     groups.iter().map(|texts| run(&loaded, texts)).collect()
 }
 
-fn run(loaded: &Loaded, texts: &[&str]) -> Rows {
+fn run(model: &Arc<Model>, texts: &[&str]) -> Rows {
     let (send, receive) = mpsc::channel();
     let done = move |rows| send.send(rows).unwrap();
     let texts = texts.iter().map(|text| (*text).to_string()).collect();
-    let (score, overflow, side, ticket) = (Score::Logit, Overflow::Truncate, None, Ticket::default());
-    match loaded {
-        Loaded::Embedder(_) => panic!("it has no head"),
-        Loaded::Classifier(model) => {
-            model.classify(ClassifyRequest { texts, score, overflow, side, ticket }, done);
-        }
-        Loaded::Reranker(model) => {
-            let (query, documents, instruction) = ("fox".into(), texts, None);
-            let request = RerankRequest { query, documents, instruction, score, overflow, side, ticket };
-            model.rerank(request, done);
-        }
-        Loaded::Hybrid(_) => panic!("the golden models show it"),
-        Loaded::Sparse(model) => {
-            let (prompt, role) = (PromptChoice::Default, Role::Document);
-            model.embed(SparseRequest { texts, prompt, role, overflow, side, ticket }, done);
-        }
-        Loaded::MultiVector(model) => {
-            model.embed(TokensRequest { texts, role: Role::Query, overflow, side, ticket }, done);
-        }
-    }
+    let query = (model.task() == Task::Rerank).then(|| "fox".into());
+    let settings = CallSettings { query, score: Score::Logit, role: Role::Query, ..Default::default() };
+    model.run(Request { texts, settings, ticket: Ticket::default() }, done);
     let rows = receive.recv().unwrap().unwrap();
     assert!(rows.faults.is_empty(), "{:?}", rows.faults);
     rows
@@ -271,7 +250,7 @@ fn a_graph_refuses_what_it_cannot_give() {
     {
         let options = LoadOptions { backend: Some("onnx".into()), ..LoadOptions::default() };
         let folder = data("tiny-models").join(model);
-        let error = Loaded::load(&folder.to_string_lossy(), &options, task).err().unwrap();
+        let error = Model::load(&folder.to_string_lossy(), &options, task).err().unwrap();
         assert_eq!(error.code(), "ERR_UNSUPPORTED", "{error}");
         assert!(error.to_string().contains("backend \"native\""), "{error}");
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use engine::{EmbedSettings, Embedder, LoadOptions, Request, Ticket};
+use engine::{CallSettings, LoadOptions, Model, Request, Task, Ticket};
 use serde_json::{Value, json};
 
 fn data(name: &str) -> PathBuf {
@@ -37,7 +37,7 @@ fn copy_folder(from: &Path, to: &Path) {
 /// The code of the fault, if it comes within ten seconds.
 fn code(folder: PathBuf) -> &'static str {
     let (send, receive) = mpsc::channel();
-    let load = move || Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).map(drop);
+    let load = move || Model::load(&folder.to_string_lossy(), &LoadOptions::default(), Task::Embed).map(drop);
     engine::spawn(load, move |outcome| {
         send.send(outcome.map_or_else(|error| error.code(), |()| "loaded")).unwrap();
     });
@@ -157,11 +157,11 @@ fn harmless(model: &str, field: &str, value: Value) {
     let code = code(folder.clone());
     assert!(code == "loaded" || code.starts_with("ERR_MODEL_"), "{case}: {code}");
     if code == "loaded" {
-        let embedder = Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).unwrap();
+        let embedder = Model::load(&folder.to_string_lossy(), &LoadOptions::default(), Task::Embed).unwrap();
         let (send, receive) = mpsc::channel();
         let texts = vec!["a text of more than twenty tokens that makes long rotations turn ".repeat(2)];
-        let request = Request { texts, settings: EmbedSettings::default(), ticket: Ticket::default() };
-        embedder.embed(request, move |rows| send.send(rows).unwrap());
+        let request = Request { texts, settings: CallSettings::default(), ticket: Ticket::default() };
+        embedder.run(request, move |rows| send.send(rows).unwrap());
         let outcome = receive.recv_timeout(Duration::from_secs(10)).expect("an answer within ten seconds");
         let faults: Vec<_> = match outcome {
             Ok(rows) => rows.faults.iter().map(|fault| fault.error.code()).collect(),
@@ -268,7 +268,7 @@ fn pipes_devices_and_links_that_lead_nowhere() {
 fn a_missing_tokenizer_is_named() {
     let folder = copy("bert-mean", "no-tokenizer");
     std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
-    let Err(error) = Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()) else {
+    let Err(error) = Model::load(&folder.to_string_lossy(), &LoadOptions::default(), Task::Embed) else {
         panic!("loaded")
     };
     assert_eq!(error.code(), "ERR_MODEL_NOT_FOUND");
@@ -297,7 +297,7 @@ fn a_git_lfs_pointer_says_what_to_do() {
     let folder = copy("bert-mean", "lfs");
     let pointer = "version 1\noid sha256:0\nsize 90868376\n";
     std::fs::write(folder.join("model.safetensors"), pointer).unwrap();
-    let Err(error) = Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()) else {
+    let Err(error) = Model::load(&folder.to_string_lossy(), &LoadOptions::default(), Task::Embed) else {
         panic!("loaded")
     };
     assert!(error.to_string().contains("git lfs pull"), "{error}");
@@ -315,7 +315,8 @@ fn tokenizers_with_the_same_file_and_other_settings_are_two() {
     limit(&other, 8);
     std::fs::remove_file(other.join("tokenizer.json")).unwrap();
     std::fs::hard_link(one.join("tokenizer.json"), other.join("tokenizer.json")).unwrap();
-    let load = |folder: &Path| Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).unwrap();
+    let load =
+        |folder: &Path| Model::load(&folder.to_string_lossy(), &LoadOptions::default(), Task::Embed).unwrap();
     let (one, other) = (load(&one), load(&other));
     assert_eq!((one.info().max_length, other.info().max_length), (16, 8));
     assert_ne!(one.info().fingerprint, other.info().fingerprint);

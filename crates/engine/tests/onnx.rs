@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, mpsc};
 
-use engine::{EmbedSettings, Embedder, LoadOptions, Request, Reranker, Rows, Ticket};
+use engine::{CallSettings, LoadOptions, Model, Request, Rows, Task, Ticket};
 use serde_json::Value;
 
 fn libraries() -> Vec<PathBuf> {
@@ -37,12 +37,12 @@ fn collected(name: &str) -> Option<PathBuf> {
     Some(folder)
 }
 
-fn embed(embedder: &Arc<Embedder>, texts: &[&str], normalize: bool) -> Rows {
+fn embed(embedder: &Arc<Model>, texts: &[&str], normalize: bool) -> Rows {
     let (send, receive) = mpsc::channel();
-    let settings = EmbedSettings { normalize: Some(normalize), ..Default::default() };
+    let settings = CallSettings { normalize: Some(normalize), ..Default::default() };
     let texts = texts.iter().map(|text| (*text).to_string()).collect();
     embedder
-        .embed(Request { texts, settings, ticket: Ticket::default() }, move |rows| send.send(rows).unwrap());
+        .run(Request { texts, settings, ticket: Ticket::default() }, move |rows| send.send(rows).unwrap());
     let rows = receive.recv().unwrap().unwrap();
     assert!(rows.faults.is_empty(), "{:?}", rows.faults);
     rows
@@ -64,7 +64,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 /// One text at a time, then all at once, where texts are padded.
 fn check(folder: &Path, options: &LoadOptions) {
     let golden = json(&folder.join("golden.json"));
-    let embedder = Embedder::load(&folder.to_string_lossy(), options).unwrap();
+    let embedder = Model::load(&folder.to_string_lossy(), options, Task::Embed).unwrap();
     let items: Vec<_> =
         golden["items"].as_array().unwrap().iter().filter(|item| item["prompt_name"].is_null()).collect();
     assert!(items.len() > 10);
@@ -103,7 +103,7 @@ fn eight_bits() {
     let Some(library) = libraries().into_iter().next() else { return };
     let folder = tiny("bert-mean");
     let options = LoadOptions { dtype: Some("int8".into()), ..options(&library) };
-    let embedder = Embedder::load(&folder.to_string_lossy(), &options).unwrap();
+    let embedder = Model::load(&folder.to_string_lossy(), &options, Task::Embed).unwrap();
     let info = embedder.info();
     assert_eq!((info.backend, info.dtype, info.batch_invariant), ("onnx", "int8", false));
     assert!(info.kernel.starts_with("onnxruntime 1."), "{}", info.kernel);
@@ -123,7 +123,11 @@ fn a_named_file() {
     let folder = tiny("bert-mean");
     let load = |file: &str, dtype: Option<&str>| {
         let (onnx_file, dtype) = (Some(file.into()), dtype.map(String::from));
-        Embedder::load(&folder.to_string_lossy(), &LoadOptions { onnx_file, dtype, ..options(&library) })
+        Model::load(
+            &folder.to_string_lossy(),
+            &LoadOptions { onnx_file, dtype, ..options(&library) },
+            Task::Embed,
+        )
     };
     let embedder = load("onnx/model_quantized.onnx", None).unwrap();
     assert_eq!((embedder.info().dtype, embedder.info().dims), ("int8", 48));
@@ -159,7 +163,7 @@ fn faults_have_codes() {
     assert_eq!(code(&options(&library)), "ERR_MODEL_NOT_FOUND");
     let adapter = tiny("../adapters/bert-mean-lora").to_string_lossy().into();
     let adapted = LoadOptions { adapter: Some(adapter), ..options(&library) };
-    let refused = Reranker::load(&tiny("bert-mean").to_string_lossy(), &adapted).err().unwrap();
+    let refused = Model::load(&tiny("bert-mean").to_string_lossy(), &adapted, Task::Rerank).err().unwrap();
     assert_eq!(refused.code(), "ERR_UNSUPPORTED", "{refused}");
     let half = LoadOptions { dtype: Some("f16".into()), ..options(&library) };
     assert_eq!(code(&half), "ERR_MODEL_NOT_FOUND");
@@ -169,7 +173,7 @@ fn faults_have_codes() {
 
 /// Of a folder without model.onnx.
 fn code(options: &LoadOptions) -> &'static str {
-    Embedder::load(&tiny("modernbert-mean").to_string_lossy(), options).err().unwrap().code()
+    Model::load(&tiny("modernbert-mean").to_string_lossy(), options, Task::Embed).err().unwrap().code()
 }
 
 #[test]
@@ -223,7 +227,7 @@ fn end_after(milliseconds: u64, mut work: impl FnMut() + Send + 'static) {
 #[ignore = "ends its process; the_process_may_end_at_any_moment runs it"]
 fn child_that_ends_while_it_embeds() {
     let options = LoadOptions { dtype: Some("int8".into()), ..options(Path::new("")) };
-    let embedder = Embedder::load(&tiny("bert-mean").to_string_lossy(), &options).unwrap();
+    let embedder = Model::load(&tiny("bert-mean").to_string_lossy(), &options, Task::Embed).unwrap();
     let text = "All work and no play makes a long text. ".repeat(20);
     end_after(30, move || drop(embed(&embedder, &[text.as_str(); 64], true)));
 }
@@ -232,6 +236,7 @@ fn child_that_ends_while_it_embeds() {
 #[ignore = "ends its process; the_process_may_end_at_any_moment runs it"]
 fn child_that_ends_while_it_loads() {
     let options = LoadOptions { dtype: Some("int8".into()), ..options(Path::new("")) };
-    let load = move || Embedder::load(&tiny("bert-mean").to_string_lossy(), &options).map(drop).unwrap();
+    let load =
+        move || Model::load(&tiny("bert-mean").to_string_lossy(), &options, Task::Embed).map(drop).unwrap();
     end_after(7, load);
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{check_close, copy, data, floats, json, load, replace, vector};
-use engine::{EmbedSettings, Embedder, LoadOptions, PromptChoice, Side};
+use engine::{CallSettings, LoadOptions, Model, PromptChoice, Side, Task};
 use serde_json::{Value, json};
 
 /// The base model with the files of a case.
@@ -44,11 +44,11 @@ fn decoded(text: &str) -> Vec<u8> {
     digits.chunks(4).flat_map(group).collect()
 }
 
-fn settings(call: &Value) -> EmbedSettings {
+fn settings(call: &Value) -> CallSettings {
     let named = call["prompt_name"].as_str().map(|name| PromptChoice::Named(name.into()));
     let literal = call["prompt"].as_str().map(|text| PromptChoice::Literal(text.into()));
     let query = (call["task"] == "query").then_some(PromptChoice::Query);
-    EmbedSettings {
+    CallSettings {
         prompt: named.or(literal).or(query).unwrap_or_default(),
         dimensions: call["dimensions"].as_u64().map(|value| value as usize),
         normalize: call["normalize"].as_bool(),
@@ -57,7 +57,7 @@ fn settings(call: &Value) -> EmbedSettings {
     }
 }
 
-fn loaded(folder: &Path, call: &Value, backend: &str) -> Arc<Embedder> {
+fn loaded(folder: &Path, call: &Value, backend: &str) -> Arc<Model> {
     let max_length = call["max_length"].as_u64().map(|value| value as usize);
     load(folder, &LoadOptions { max_length, backend: Some(backend.into()), ..common::f32() })
 }
@@ -137,7 +137,9 @@ fn what_is_not_done_is_refused_by_name() {
         ),
     ] {
         let folder = folder("tiny-models/bert-mean", &files, &format!("refused-{name}"));
-        let error = Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).map(drop).unwrap_err();
+        let error = Model::load(&folder.to_string_lossy(), &LoadOptions::default(), Task::Embed)
+            .map(drop)
+            .unwrap_err();
         assert_eq!(error.code(), code, "{name}: {error}");
         assert!(error.to_string().contains(words), "{name}: {error}");
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use common::{copy, data, vector};
-use engine::{EmbedSettings, Embedder, Error, LoadOptions, Loaded, Registry, Ticket};
+use engine::{CallSettings, Error, LoadOptions, Model, Registry, Task, Ticket};
 use serde_json::{Value, json};
 
 /// Of the machine.
@@ -36,7 +36,7 @@ fn register(registry: &Registry, name: &str, about: Value) -> Result<(), Error> 
     registry.register(name, &about.to_string()).map(drop)
 }
 
-type Outcome = Result<Loaded, Error>;
+type Outcome = Result<Arc<Model>, Error>;
 
 fn waited<T>(ask: impl FnOnce(Box<dyn FnOnce(Outcome) + Send>) -> T) -> Outcome {
     let (send, receive) = mpsc::channel();
@@ -52,12 +52,10 @@ fn get(registry: &Arc<Registry>, uid: &str) -> Outcome {
     waited(|done| registry.get(uid, Ticket::default(), done))
 }
 
-fn embedder(outcome: Outcome) -> Arc<Embedder> {
-    match outcome {
-        Ok(Loaded::Embedder(embedder)) => embedder,
-        Ok(other) => panic!("loaded to {}", other.task().name()),
-        Err(error) => panic!("{error}"),
-    }
+fn embedder(outcome: Outcome) -> Arc<Model> {
+    let model = outcome.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(model.task(), Task::Embed);
+    model
 }
 
 fn code(outcome: Outcome) -> &'static str {
@@ -81,11 +79,11 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 fn a_launched_model_gives_the_vectors_of_the_model_alone() {
     let registry = with_models(json!({}));
     embedder(launch(&registry, json!({ "name": "bert", "uid": "one" })));
-    let alone = Embedder::load(&folder("bert-mean"), &LoadOptions::default()).unwrap();
+    let alone = Model::load(&folder("bert-mean"), &LoadOptions::default(), Task::Embed).unwrap();
     let found = embedder(get(&registry, "one"));
-    let settings = EmbedSettings::default;
+    let settings = CallSettings::default;
     assert_eq!(vector(&found, "hello", settings()), vector(&alone, "hello", settings()));
-    assert!(matches!(launch(&registry, json!({ "name": "rerank" })), Ok(Loaded::Reranker(_))));
+    assert_eq!(launch(&registry, json!({ "name": "rerank" })).unwrap().task(), Task::Rerank);
     assert_eq!(states(&registry), [("one".into(), "ready"), ("rerank".into(), "ready")]);
     assert_eq!((registry.stats().ready, registry.stats().registered), (2, 2));
 }
@@ -132,7 +130,7 @@ fn every_broken_folder_is_a_typed_fault_and_leaves_nothing() {
         let name = format!("m{number}");
         register(&registry, &name, json!({ "folder": path.to_string_lossy() })).unwrap();
         let outcome = launch(&registry, json!({ "name": name }));
-        let alone = Embedder::load(&path.to_string_lossy(), &LoadOptions::default());
+        let alone = Model::load(&path.to_string_lossy(), &LoadOptions::default(), Task::Embed);
         assert_eq!(
             code(outcome),
             alone.map_or_else(|error| error.code(), |_| "no fault"),
@@ -182,12 +180,12 @@ fn an_idle_model_is_let_go_and_loaded_again() {
     until("idle", || states(&registry) == [("bert".into(), "idle")]);
     assert_eq!(registry.stats().held, 0);
     let handle = embedder(get(&registry, "bert"));
-    let before = vector(&handle, "hello", EmbedSettings::default());
+    let before = vector(&handle, "hello", CallSettings::default());
     until("idle again, though a handle has it", || states(&registry) == [("bert".into(), "idle")]);
     assert!(registry.stats().held > 0);
     let again = embedder(get(&registry, "bert"));
     assert!(Arc::ptr_eq(&handle, &again), "what lives is not loaded again");
-    assert_eq!(vector(&again, "hello", EmbedSettings::default()), before);
+    assert_eq!(vector(&again, "hello", CallSettings::default()), before);
 }
 
 #[test]
@@ -224,7 +222,7 @@ fn running_models_keep_what_they_loaded_when_files_change() {
     let registry = registry(json!({}));
     register(&registry, "mine", json!({ "folder": place.to_string_lossy() })).unwrap();
     let old = embedder(launch(&registry, json!({ "name": "mine", "uid": "old" })));
-    let before = vector(&old, "hello", EmbedSettings::default());
+    let before = vector(&old, "hello", CallSettings::default());
     let weights = place.join("model.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();
     let middle = bytes.len() / 2..bytes.len() / 2 + 4096;
@@ -232,9 +230,9 @@ fn running_models_keep_what_they_loaded_when_files_change() {
     std::fs::remove_file(&weights).unwrap();
     std::fs::write(&weights, bytes).unwrap();
     let new = embedder(launch(&registry, json!({ "name": "mine", "uid": "new" })));
-    assert_ne!(vector(&new, "hello", EmbedSettings::default()), before, "the new files");
-    assert_eq!(vector(&old, "hello", EmbedSettings::default()), before, "the old model");
-    assert_eq!(vector(&embedder(get(&registry, "old")), "hello", EmbedSettings::default()), before);
+    assert_ne!(vector(&new, "hello", CallSettings::default()), before, "the new files");
+    assert_eq!(vector(&old, "hello", CallSettings::default()), before, "the old model");
+    assert_eq!(vector(&embedder(get(&registry, "old")), "hello", CallSettings::default()), before);
 }
 
 #[test]
@@ -254,6 +252,7 @@ fn the_length_setting_is_a_cap_and_a_registration_wins() {
     let length = |name: &str| embedder(launch(&registry, json!({ "name": name }))).info().max_length;
     assert_eq!((length("bert"), length("long")), (16, 32));
     let roomy = with_models(json!({ "maxLength": 100_000 }));
-    let own = Embedder::load(&folder("bert-mean"), &LoadOptions::default()).unwrap().info().max_length;
+    let own =
+        Model::load(&folder("bert-mean"), &LoadOptions::default(), Task::Embed).unwrap().info().max_length;
     assert_eq!(embedder(launch(&roomy, json!({ "name": "bert" }))).info().max_length, own);
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{cosine, floats, json, load, shared_data, vector};
-use engine::{EmbedSettings, LoadOptions};
+use engine::{CallSettings, LoadOptions};
 use serde_json::Value;
 use text::{Limit, Reading, Source, Tokenizer};
 
@@ -38,7 +38,7 @@ fn vectors_of_text_embeddings_inference() {
         let (inputs, values) = (case["inputs"].as_array().unwrap(), case["values"].as_array().unwrap());
         for (text, want) in inputs[inputs.len() - values.len()..].iter().zip(values) {
             let text = text.as_str().unwrap().trim_matches('"');
-            let settings = EmbedSettings { normalize: Some(false), ..Default::default() };
+            let settings = CallSettings { normalize: Some(false), ..Default::default() };
             let (got, want) = (vector(&embedder, text, settings), floats(want));
             let found = cosine(&got, &want);
             assert!(found > MIN_COSINE, "{name}: {text:?}: {found}");

@@ -7,7 +7,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{check_close, copy, data, floats, json, load, replace, shared_data, vector};
-use engine::{EmbedSettings, Embedder, LoadOptions};
+use engine::{CallSettings, LoadOptions, Model, Task};
 use serde_json::{Value, json};
 
 fn fixture(name: &str) -> PathBuf {
@@ -25,7 +25,7 @@ fn check(folder: &Path, golden: &Value, want: &Value) {
     let embedder = load(folder, &common::f32());
     for (text, want) in golden["texts"].as_array().unwrap().iter().zip(want.as_array().unwrap()) {
         let text = text.as_str().unwrap();
-        let got = vector(&embedder, text, EmbedSettings::default());
+        let got = vector(&embedder, text, CallSettings::default());
         check_close(&format!("{}: {text:.40}", folder.display()), &got, &floats(want));
     }
 }
@@ -59,7 +59,7 @@ fn lengths_are_those_of_the_files() {
         json!({ "direction": "Left", "max_length": 2, "strategy": "LongestFirst", "stride": 0 });
     replace(&folder.join("tokenizer.json"), &tokenizer.to_string());
     let embedder = load(&folder, &LoadOptions::default());
-    let of = |text| vector(&embedder, text, EmbedSettings::default());
+    let of = |text| vector(&embedder, text, CallSettings::default());
     assert_eq!((embedder.info().max_length, of("one hello world")), (2, of("hello world")));
 }
 
@@ -73,7 +73,9 @@ fn faults_are_named() {
         let mut config = json(&folder.join(file));
         config[field] = value;
         replace(&folder.join(file), &config.to_string());
-        let error = Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).map(drop).unwrap_err();
+        let error = Model::load(&folder.to_string_lossy(), &LoadOptions::default(), Task::Embed)
+            .map(drop)
+            .unwrap_err();
         assert_eq!(error.code(), "ERR_MODEL_FILE");
         assert!(error.to_string().contains(want) && error.to_string().contains(file), "{error}");
     }
@@ -83,7 +85,8 @@ fn faults_are_named() {
         { "type": "sentence_transformers.models.Pooling", "path": "1_Pooling" },
     ]);
     replace(&folder.join("modules.json"), &modules.to_string());
-    let error = Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).map(drop).unwrap_err();
+    let error =
+        Model::load(&folder.to_string_lossy(), &LoadOptions::default(), Task::Embed).map(drop).unwrap_err();
     assert_eq!(error.code(), "ERR_MODEL_UNSUPPORTED", "{error}");
 }
 
@@ -140,7 +143,9 @@ fn tensors_that_mean_harm_are_refused() {
     ] {
         let folder = copy(&fixture("int8"), &format!("static/harm-{name}"));
         write_weights(&folder.join("model.safetensors"), &tensors);
-        let error = Embedder::load(&folder.to_string_lossy(), &LoadOptions::default()).map(drop).unwrap_err();
+        let error = Model::load(&folder.to_string_lossy(), &LoadOptions::default(), Task::Embed)
+            .map(drop)
+            .unwrap_err();
         assert_eq!(error.code(), "ERR_MODEL_FILE", "{name}: {error}");
         assert!(error.to_string().contains(want), "{name}: {error}");
     }
@@ -161,12 +166,12 @@ fn the_fixtures_of_model2vec() {
     ] {
         let embedder = load(&home.join(format!("test-model-{model}")), &common::f32());
         let want = json(&home.join(format!("embeddings_{file}.json")));
-        check_close(model, &vector(&embedder, text, EmbedSettings::default()), &floats(&want[0]));
+        check_close(model, &vector(&embedder, text, CallSettings::default()), &floats(&want[0]));
     }
     let exact = load(&home.join("test-model-float32"), &common::f32());
     for (model, cosine) in [("float16", 0.999_999), ("int8", 0.999)] {
         let embedder = load(&home.join(format!("test-model-{model}")), &common::f32());
-        let of = |embedder| vector(embedder, "hello world", EmbedSettings::default());
+        let of = |embedder| vector(embedder, "hello world", CallSettings::default());
         assert!(common::cosine(&of(&embedder), &of(&exact)) > cosine, "{model}");
     }
 }

@@ -1,8 +1,8 @@
 //! Who has how much of the memory budget.
 
-use std::sync::Weak;
+use std::any::Any;
+use std::sync::{Arc, Weak};
 
-use super::loaded::Fading;
 use crate::Error;
 
 /// What the models of a budget may hold: 70 % of it. The rest is working space.
@@ -10,39 +10,23 @@ pub(crate) fn shared(budget: u64) -> u64 {
     budget / 10 * 7 + budget % 10 * 7 / 10
 }
 
-/// Somebody on whose life memory depends.
-pub(crate) enum Holder {
-    /// A load under way.
-    Load(Weak<()>),
-    /// A model, be it held by the registry or by a handle only.
-    Model(Fading),
-}
-
-impl Holder {
-    fn is_alive(&self) -> bool {
-        match self {
-            Self::Load(token) => token.strong_count() > 0,
-            Self::Model(model) => model.is_alive(),
-        }
-    }
-}
-
 /// The bytes that are given out, as long as their holders live.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    loans: Vec<(u64, Holder)>,
+    loans: Vec<(u64, Weak<dyn Any + Send + Sync>)>,
 }
 
 impl Ledger {
     /// Bytes of all holders that are alive.
     pub(crate) fn held(&mut self) -> u64 {
-        self.loans.retain(|(_, holder)| holder.is_alive());
+        self.loans.retain(|(_, holder)| holder.strong_count() > 0);
         self.loans.iter().fold(0, |sum, (bytes, _)| sum.saturating_add(*bytes))
     }
 
-    /// Notes a loan.
-    pub(crate) fn lend(&mut self, bytes: u64, holder: Holder) {
-        self.loans.retain(|(_, holder)| holder.is_alive());
+    /// Notes a loan to somebody: a load under way, or a model, be it held by the registry or by a handle only.
+    pub(crate) fn lend<T: Any + Send + Sync>(&mut self, bytes: u64, holder: &Arc<T>) {
+        self.loans.retain(|(_, holder)| holder.strong_count() > 0);
+        let holder = Arc::downgrade(holder);
         self.loans.push((bytes, holder));
     }
 
@@ -63,8 +47,6 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]
@@ -75,7 +57,7 @@ mod tests {
         assert!(ledger.check("a", 700, 1000, 1).is_ok());
         assert!(ledger.check("a", 701, 1000, 1).is_err());
         let first = Arc::new(());
-        ledger.lend(700, Holder::Load(Arc::downgrade(&first)));
+        ledger.lend(700, &first);
         let error = ledger.check("b", 1, 1000, 2).unwrap_err();
         assert!(matches!(error, Error::Budget { share: 350, held: 700, .. }), "{error}");
         drop(first);

@@ -1,14 +1,13 @@
 //! A running model, and what it is doing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::launch::Plan;
-use super::loaded::{Fading, Loaded};
 use crate::load::Task;
-use crate::{Info, Ticket};
+use crate::{Info, Model, Ticket};
 
 /// What a user sees of a running model.
 #[derive(Debug, Clone, Serialize)]
@@ -36,19 +35,19 @@ pub(crate) struct Entry {
     phase: Phase,
     bytes: u64,
     /// Once it was ready; before that, a load that fails ends it.
-    model: Option<Fading>,
+    model: Option<Weak<Model>>,
 }
 
 enum Phase {
     Loading(Ticket),
-    Ready(Loaded),
+    Ready(Arc<Model>),
     Idle,
 }
 
 /// What somebody finds who asks for a model.
 pub(crate) enum Found {
     /// The model.
-    Ready(Loaded),
+    Ready(Arc<Model>),
     /// A load is under way.
     Loading,
     /// It must be loaded, by this plan.
@@ -68,8 +67,8 @@ impl Entry {
     }
 
     /// The load ended well; the model holds so many bytes.
-    pub(crate) fn ready(&mut self, model: Loaded, bytes: u64) {
-        self.model = Some(model.fading());
+    pub(crate) fn ready(&mut self, model: Arc<Model>, bytes: u64) {
+        self.model = Some(Arc::downgrade(&model));
         self.phase = Phase::Ready(model);
         self.bytes = bytes;
     }
@@ -98,7 +97,7 @@ impl Entry {
     /// The model, or how to come by it. One that was let go and is still in somebody's hands is not loaded again.
     pub(crate) fn find(&mut self) -> Found {
         if let Phase::Idle = self.phase
-            && let Some(model) = self.model.as_ref().and_then(Fading::revive)
+            && let Some(model) = self.model.as_ref().and_then(Weak::upgrade)
         {
             self.phase = Phase::Ready(model);
         }
@@ -112,13 +111,13 @@ impl Entry {
     /// How long it has been without a call.
     pub(crate) fn idle_for(&self) -> Option<Duration> {
         match &self.phase {
-            Phase::Ready(model) => Some(model.idle_for()),
+            Phase::Ready(model) => Some(model.used.ago()),
             _ => None,
         }
     }
 
     /// Lets the model go, to be dropped where no lock is held.
-    pub(crate) fn unload(&mut self) -> Option<Loaded> {
+    pub(crate) fn unload(&mut self) -> Option<Arc<Model>> {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Ready(model) => Some(model),
             other => {

@@ -3,9 +3,9 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{Loaded, Registry, State};
-use crate::Error;
+use super::{Registry, State};
 use crate::contain::contained;
+use crate::{Error, Model};
 
 /// With nothing to wait for, it looks again after this long, as if it had been told.
 const REST: Duration = Duration::from_secs(3600);
@@ -47,7 +47,7 @@ impl Registry {
 
 impl State {
     /// The models that are due, taken out, and when the next one may be.
-    fn unload_idle(&mut self) -> (Vec<Loaded>, Option<Duration>) {
+    fn unload_idle(&mut self) -> (Vec<Arc<Model>>, Option<Duration>) {
         let timeout = self.settings.as_ref().and_then(|settings| settings.idle_timeout);
         let Some(timeout) = timeout.map(Duration::from_millis) else { return (Vec::new(), None) };
         let due =

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::budget::Holder;
 use super::fields::{Fields, Origin};
 use super::registration::{Registration, check_name, device};
-use super::{Done, Loaded, Registry, Settings, warm_up};
-use crate::{Error, LoadOptions, Ticket, load};
+use super::{Done, Registry, Settings, warm_up};
+use crate::{Error, LoadOptions, Model, Ticket, load};
 
 /// What a call of `launch` asks for.
 pub(crate) struct Launch {
@@ -60,8 +59,8 @@ impl Plan {
         Self { uid, registration, options }
     }
 
-    fn load(&self) -> Result<Loaded, Error> {
-        Loaded::load(&self.registration.folder, &self.options, self.registration.task)
+    fn load(&self) -> Result<Arc<Model>, Error> {
+        Model::load(&self.registration.folder, &self.options, self.registration.task)
     }
 
     fn bytes(&self) -> Result<u64, Error> {
@@ -101,7 +100,7 @@ impl Loading {
         );
     }
 
-    fn load(mut self) -> Result<(Self, Loaded), Error> {
+    fn load(mut self) -> Result<(Self, Arc<Model>), Error> {
         self.bytes = self.plan.bytes()?;
         self.reserve()?;
         let model = self.plan.load()?;
@@ -120,12 +119,12 @@ impl Loading {
         if let Some(budget) = self.settings.memory_budget {
             state.ledger.check(&self.plan.uid, self.bytes, budget, models)?;
         }
-        state.ledger.lend(self.bytes, Holder::Load(Arc::downgrade(&self.token)));
+        state.ledger.lend(self.bytes, &self.token);
         Ok(())
     }
 
     /// The model is ready, unless nobody wants it any more.
-    fn commit(mut self, model: Loaded) -> Result<Loaded, Error> {
+    fn commit(mut self, model: Arc<Model>) -> Result<Arc<Model>, Error> {
         let mut state = self.registry.lock();
         if self.ticket.is_cancelled() {
             return Err(Error::Cancelled);
@@ -135,7 +134,7 @@ impl Loading {
             None => return Err(Error::Terminated { uid: self.plan.uid.clone() }),
         }
         self.token = Arc::default();
-        state.ledger.lend(self.bytes, Holder::Model(model.fading()));
+        state.ledger.lend(self.bytes, &model);
         drop(state);
         self.committed = true;
         Ok(model)

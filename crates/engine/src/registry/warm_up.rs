@@ -1,9 +1,10 @@
 //! First computations, so that the first call finds memory, caches and threads as later ones do.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::{Done, Loaded, Settings};
-use crate::{Error, Rows, Ticket};
+use super::{Done, Settings};
+use crate::{CallSettings, Error, Model, Request, Rows, Task, Ticket};
 
 /// The texts of a warm-up, group by group: one text of each length, then batches of each size at the shortest length.
 /// Lengths end at the model's own limit.
@@ -26,10 +27,12 @@ fn text(tokens: usize) -> String {
 
 /// Computes the groups one after the other on the engine's threads, and gives the model on. A text that fails, fails
 /// the load: it would fail in a call.
-pub(crate) fn run(model: Loaded, mut groups: VecDeque<Vec<String>>, ticket: Ticket, then: Done) {
+pub(crate) fn run(model: Arc<Model>, mut groups: VecDeque<Vec<String>>, ticket: Ticket, then: Done) {
     let Some(texts) = groups.pop_front() else { return then(Ok(model)) };
+    let query = (model.task() == Task::Rerank).then(|| "a".into());
+    let settings = CallSettings { query, ..CallSettings::default() };
     let (computing, next) = (model.clone(), ticket.clone());
-    computing.compute(texts, ticket, move |rows| match rows.and_then(sound) {
+    computing.run(Request { texts, settings, ticket }, move |rows| match rows.and_then(sound) {
         Ok(()) => run(model, groups, next, then),
         Err(error) => then(Err(error)),
     });

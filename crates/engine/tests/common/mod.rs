@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
-use engine::{EmbedSettings, Embedder, Error, LoadOptions, Request, Rows, Ticket};
+use engine::{CallSettings, Error, LoadOptions, Model, Request, Rows, Task, Ticket};
 use serde_json::Value;
 
 /// The reference's own noise is below 2.4e-7; ours adds other orders of summation.
@@ -69,21 +69,21 @@ pub fn f32() -> LoadOptions {
 }
 
 /// A model that must load.
-pub fn load(folder: &Path, options: &LoadOptions) -> Arc<Embedder> {
-    Embedder::load(&folder.to_string_lossy(), options).unwrap()
+pub fn load(folder: &Path, options: &LoadOptions) -> Arc<Model> {
+    Model::load(&folder.to_string_lossy(), options, Task::Embed).unwrap()
 }
 
 /// The rows of some texts.
-pub fn embed(embedder: &Arc<Embedder>, texts: &[&str], settings: EmbedSettings) -> Result<Rows, Error> {
+pub fn embed(embedder: &Arc<Model>, texts: &[&str], settings: CallSettings) -> Result<Rows, Error> {
     let (send, receive) = mpsc::channel();
     let texts = texts.iter().map(|text| (*text).to_string()).collect();
     let request = Request { texts, settings, ticket: Ticket::default() };
-    embedder.embed(request, move |rows| send.send(rows).unwrap());
+    embedder.run(request, move |rows| send.send(rows).unwrap());
     receive.recv().unwrap()
 }
 
 /// The one vector of a text without faults.
-pub fn vector(embedder: &Arc<Embedder>, text: &str, settings: EmbedSettings) -> Vec<f32> {
+pub fn vector(embedder: &Arc<Model>, text: &str, settings: CallSettings) -> Vec<f32> {
     let rows = embed(embedder, &[text], settings).unwrap();
     assert!(rows.faults.is_empty(), "{text:?}: {:?}", rows.faults);
     rows.matrix
