@@ -95,7 +95,8 @@ fn column(after: char) -> Option<usize> {
 }
 
 enum Kind {
-    /// A space, or what a normalizer may remove or make a space: controls, zero-width characters, U+FFFD.
+    /// A space, or what a normalizer may remove or make a space: controls, zero-width characters, U+FFFD, marks, and
+    /// letters that stand for a space and a mark (U+037A, U+FC5E). All that is not known.
     Never,
     /// Index in [`BEFORE`].
     Known(usize),
@@ -115,7 +116,13 @@ fn kind(character: char) -> Kind {
             Kind::Unknown
         }
         '“' | '”' | '‘' | '’' | '…' | '—' | '\u{1f300}'..='\u{1faff}' => Kind::Unknown,
-        _ if character.is_alphanumeric() => Kind::Unknown,
+        'Α'..='Ρ' | 'Σ'..='Ϋ' | 'ά'..='ώ' | 'Ѐ'..='ҁ' | 'Ҋ'..='ԯ' | 'Ա'..='Ֆ' | 'ա'..='և' => {
+            Kind::Unknown
+        }
+        'א'..='ת' | 'ء'..='غ' | 'ف'..='ي' | 'ٱ'..='ۓ' | 'ऄ'..='ह' | 'ก'..='ะ' => {
+            Kind::Unknown
+        }
+        'ა'..='ჺ' | 'Ḁ'..='ỿ' => Kind::Unknown,
         _ => Kind::Never,
     }
 }

@@ -58,6 +58,12 @@ impl Random {
         (self.0 % bound as u64) as usize
     }
 
+    /// Any character; half of them of the first two planes' scripts and marks.
+    fn character(&mut self) -> char {
+        let most = if self.below(2) == 0 { 0x3100 } else { 0x11_0000 };
+        char::from_u32(self.below(most) as u32).unwrap_or('\u{fffd}')
+    }
+
     /// A text that favours a few fragments, so that odd runs happen.
     pub(crate) fn text(&mut self, length: usize) -> String {
         let favourites: Vec<&str> =
@@ -72,6 +78,9 @@ impl Random {
                 favourites[self.below(favourites.len())]
             };
             text.push_str(fragment);
+            if self.below(40) == 0 {
+                text.push(self.character());
+            }
         }
         text
     }
