@@ -20,7 +20,7 @@ use serde_json::to_value;
 use tokenizers::models::ModelWrapper;
 use tokenizers::{AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-use crate::locality::{normalizer_is_local, pre_tokenizer_is_local};
+use crate::locality::{changes_letters, joins_punctuation, normalizer_is_local, pre_tokenizer_is_local};
 
 /// Characters that may stand after a barrier; `中` stands for all ideographs.
 const AFTER: [char; 10] = [' ', '\n', '\t', '\u{3000}', ',', '.', '，', '。', '、', '中'];
@@ -54,12 +54,22 @@ impl Barriers {
         if !normalizer_is_local(&normalizer) || !pre_tokenizer_is_local(&pre_tokenizer) {
             return None;
         }
+        let changes = changes_letters(&normalizer);
+        // A letter that becomes one and a mark would stand in a run of punctuation.
+        if changes && joins_punctuation(&pre_tokenizer) {
+            return None;
+        }
         let added = tokenizer.get_added_tokens_decoder();
-        if added.values().any(looks_further) {
+        if added.values().any(|token| looks_further(token, changes)) {
             return None;
         }
         let ends = added.values().filter_map(|token| token.content.chars().next_back()).collect();
         Some(Self { holds: table(tokenizer)?, ends })
+    }
+
+    /// Whether an added token ends as this text does.
+    pub(crate) fn ends_a_token(&self, text: &str) -> bool {
+        text.ends_with(&self.ends[..])
     }
 
     /// The barriers of a text, as byte offsets. They would be barriers behind a letter, too.
@@ -127,15 +137,17 @@ fn kind(character: char) -> Kind {
     }
 }
 
-/// Whether an added token depends on what lies beyond a barrier: it holds one, must stand alone, or ends in a letter
-/// that a normalizer may have made of another.
-fn looks_further(token: &AddedToken) -> bool {
+/// Whether an added token depends on what lies beyond a barrier: it holds one, must stand alone, or has a space or
+/// ends in a letter that a normalizer may have made of something else.
+fn looks_further(token: &AddedToken, changes: bool) -> bool {
     let characters = token.content.chars();
     let over = characters.clone().zip(characters.clone().skip(1)).any(|(before, after)| {
         let spaced = after == '\u{2581}' || may_follow(after);
         spaced && !before.is_whitespace() && before != '\u{2581}'
     });
-    over || token.single_word || token.normalized && characters.last().is_some_and(char::is_alphanumeric)
+    let spaced = changes && token.content.contains(char::is_whitespace);
+    let renamed = spaced || characters.last().is_some_and(char::is_alphanumeric);
+    over || token.single_word || token.normalized && renamed
 }
 
 fn table(tokenizer: &tokenizers::Tokenizer) -> Option<[[bool; AFTER.len()]; BEFORE.len()]> {
@@ -261,6 +273,14 @@ mod tests {
             tokenizer.add_tokens([token]).unwrap();
             assert_eq!(Barriers::of(&tokenizer), None);
         }
+    }
+
+    #[test]
+    fn letters_that_become_marks_among_punctuation_leave_no_barriers() {
+        let mut tokenizer = tokenizer("qwen3-last");
+        assert!(Barriers::of(&tokenizer).is_some());
+        tokenizer.with_normalizer(Some(tokenizers::normalizers::Lowercase)).unwrap();
+        assert_eq!(Barriers::of(&tokenizer), None);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 
 use serde_json::Value;
 
+use crate::barrier::may_follow;
+
 /// Whether a normalizer, as `tokenizer.json` writes it, is local.
 pub(crate) fn normalizer_is_local(part: &Value) -> bool {
     match part["type"].as_str() {
@@ -15,7 +17,7 @@ pub(crate) fn normalizer_is_local(part: &Value) -> bool {
         Some("Replace") => replace_is_local(&part["pattern"]),
         Some(
             "BertNormalizer" | "Strip" | "StripAccents" | "NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase"
-            | "Nmt" | "Precompiled" | "Prepend" | "ByteLevel",
+            | "Nmt" | "Precompiled" | "Prepend",
         ) => true,
         Some(_) => false,
     }
@@ -35,17 +37,39 @@ pub(crate) fn pre_tokenizer_is_local(part: &Value) -> bool {
     }
 }
 
+/// Whether a normalizer may make a letter end in something that is none: `İ` in lower case ends in a mark.
+pub(crate) fn changes_letters(part: &Value) -> bool {
+    match part["type"].as_str() {
+        Some("Sequence") => any(&part["normalizers"], changes_letters),
+        Some("NFC" | "Strip" | "Prepend" | "Replace") => false,
+        _ => !part.is_null(),
+    }
+}
+
+/// Whether a pre-tokenizer may take characters that are no letters together.
+pub(crate) fn joins_punctuation(part: &Value) -> bool {
+    match part["type"].as_str() {
+        Some("Sequence") => any(&part["pretokenizers"], joins_punctuation),
+        Some(kind) => ["Split", "ByteLevel", "Whitespace"].contains(&kind),
+        None => false,
+    }
+}
+
+fn any(parts: &Value, holds: fn(&Value) -> bool) -> bool {
+    parts.as_array().is_none_or(|parts| parts.iter().any(holds))
+}
+
 fn all(parts: &Value, is_local: fn(&Value) -> bool) -> bool {
     parts.as_array().is_some_and(|parts| parts.iter().all(is_local))
 }
 
-/// A string may not reach over a space; of regular expressions those over runs of spaces are known.
+/// A string may not reach over a space or a barrier; of regular expressions those over runs of spaces are known.
 fn replace_is_local(pattern: &Value) -> bool {
     if let Some(regex) = pattern["Regex"].as_str() {
         return [" {2,}", " +", r"\s+", r"\s{2,}", r"\s"].contains(&regex);
     }
     let Some(string) = pattern["String"].as_str() else { return false };
-    string.chars().count() <= 1 || !string.contains(char::is_whitespace)
+    string.chars().count() <= 1 || !string.contains(|c: char| c.is_whitespace() || may_follow(c))
 }
 
 fn split_is_local(part: &Value) -> bool {
@@ -153,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_replacement_may_not_reach_over_a_space() {
-        let cases = [("``", true), (" ", true), ("a b", false), ("  ", false)];
+        let cases = [("``", true), (" ", true), ("a b", false), ("  ", false), ("...", false)];
         for (string, want) in cases {
             let part = json!({"type": "Replace", "pattern": {"String": string}, "content": ""});
             assert_eq!(normalizer_is_local(&part), want, "{string:?}");

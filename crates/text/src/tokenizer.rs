@@ -149,7 +149,13 @@ impl Tokenizer {
         let frame = self.pair_frame()?;
         let room = limit.room(frame.len())?;
         let wanted = Wanted { room, side: limit.side };
-        let (mut first, mut second) = (self.content(first, wanted)?, self.content(second, wanted)?);
+        let (mut first, mut second) = match (self.content(first, wanted)?, self.content(second, wanted)?) {
+            // Not read to their ends, perhaps, and the longer one is to give first.
+            (one, other) if one.len() > room && other.len() > room => {
+                (self.whole(first)?, self.whole(second)?)
+            }
+            read => read,
+        };
         let (kept_first, kept_second) = longest_first(first.len(), second.len(), room);
         let truncated = kept_first < first.len() || kept_second < second.len();
         if truncated && limit.overflow == Overflow::Error {

@@ -55,7 +55,8 @@ struct Ids {
 impl Words {
     /// None where no place of a text is a certain barrier. Panics of the `tokenizers` crate pass through.
     pub(crate) fn of(tokenizer: &tokenizers::Tokenizer) -> Option<Self> {
-        let barriers = Barriers::of(tokenizer)?;
+        // Behind an added token a text begins anew.
+        let barriers = Barriers::of(tokenizer).filter(|barriers| !barriers.ends_a_token(LEAD))?;
         let lead = tokenizer.encode_fast(LEAD, false).ok()?.get_ids().to_vec();
         Some(Self { barriers, lead, known: Cache::new(REMEMBERED) })
     }

@@ -30,6 +30,15 @@ fn truncated(oracle: &mut tokenizers::Tokenizer, text: &str, limit: &Limit) -> V
     oracle.encode_fast(text, true).unwrap().get_ids().to_vec()
 }
 
+/// Both texts are read whole: asked for a pair and a truncation at once, the library reads each no further than the limit, and
+/// does not know which is longer.
+fn truncated_pair(oracle: &mut tokenizers::Tokenizer, texts: [&str; 2], max_length: usize) -> Vec<u32> {
+    oracle.with_truncation(None).unwrap();
+    let [first, second] = texts.map(|text| oracle.encode_fast(text, false).unwrap());
+    oracle.with_truncation(Some(TruncationParams { max_length, ..Default::default() })).unwrap();
+    oracle.post_process(first, Some(second), true).unwrap().get_ids().to_vec()
+}
+
 fn check_like_the_whole_text(folder: &Path, rounds: usize) {
     let (tokenizer, mut oracle, mut random) = (tokenizer(folder), oracle(folder), Random(7));
     for round in 0..rounds {
@@ -61,6 +70,26 @@ fn ids_are_those_of_the_whole_text_for_every_shared_model() {
         }
     }
     check_like_the_whole_text(&data.join("tokenizer"), 200);
+}
+
+/// The longer text gives first, also where each of them would fill the room.
+#[test]
+fn pairs_are_cut_as_the_library_cuts_them() {
+    let mut pairs = 0;
+    for model in ["bert-cls-prompts", "modernbert-mean"] {
+        let (tokenizer, mut oracle, mut random) =
+            (tokenizer(&folder(model)), oracle(&folder(model)), Random(3));
+        for _ in 0..50 {
+            let (one, other) = (random.below(1_500), random.below(1_500));
+            let (first, second) = (random.text(one), random.text(other));
+            let max_length = 8 + random.below(60);
+            let got = tokenizer.encode_pair(&first, &second, &Limit::new(max_length)).unwrap();
+            let want = truncated_pair(&mut oracle, [&first, &second], max_length);
+            assert_eq!(got.ids, want, "{model} {max_length} {first:?} {second:?}");
+            pairs += 1;
+        }
+    }
+    assert_eq!(pairs, 100);
 }
 
 fn timed(tokenizer: &Tokenizer, text: &str, limit: &Limit) -> Duration {
