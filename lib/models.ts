@@ -52,7 +52,8 @@ const launchChecks: Checks<LaunchOptions> = { uid: word, device, restart: flag, 
 
 /**
  * The models of this process: register folders under names, launch them under uids, and open them by uid from any thread. The
- * first `new Models` with options decides the settings; later ones, also in worker threads, join with the same or with none.
+ * first `new Models` decides the settings, without options on the defaults; later ones, also in worker threads, join with the
+ * same or with none.
  *
  * ```ts
  * const models = new Models({ memoryBudget: 2e9, idleTimeout: 600_000 })
