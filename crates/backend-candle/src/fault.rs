@@ -39,7 +39,7 @@ mod tests {
         let inner = Box::new(candle_core::Error::Msg("no".into()));
         let backtrace = Box::new(std::backtrace::Backtrace::force_capture());
         let fault = failed(candle_core::Error::WithBacktrace { inner, backtrace });
-        assert_eq!(fault.to_string(), "candle failed: no");
+        assert_eq!(fault.to_string(), "candle failed: no; backend \"native\" does without it");
     }
 
     #[test]
