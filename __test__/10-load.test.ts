@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Embedder } from '@x/embed-native'
 import { expect, test } from 'vitest'
 
-import { bits, checkFault, child, loadTiny, refusal, tiny } from './support.js'
+import { bits, checkChild, checkFault, child, loadTiny, refusal, tiny } from './support.js'
 
 test('a model is a folder', async () => {
   const embedder = await Embedder.load(tiny('bert-mean'))
@@ -95,6 +95,47 @@ test('a path is that of the call, wherever the process goes meanwhile', async ()
     join(folder, 'cache'),
   ])
   rmSync(folder, { recursive: true })
+})
+
+test('paths in variables are those of the call, too', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'embed-native-'))
+  const script = `
+    import { cache, Embedder } from '@x/embed-native'
+    process.chdir(process.env.FOLDER)
+    const begun = [cache.folder(), Embedder.load(process.env.TINY, { backend: 'onnx' }).catch(({ message }) => message)]
+    process.chdir('/')
+    console.log(JSON.stringify(await Promise.all(begun)))
+  `
+  const env = { FOLDER: folder, HF_HUB_CACHE: '', HF_HOME: 'hf', ORT_DYLIB_PATH: 'none.so' }
+  const { output, errors } = await child(script, env)
+  const [cacheDir, fault] = JSON.parse(output || '[]')
+  expect(cacheDir, errors).toBe(join(folder, 'hf', 'hub'))
+  expect(fault).toContain(`${join(folder, 'none.so')}: does not load`)
+  rmSync(folder, { recursive: true })
+})
+
+test.skipIf(process.platform === 'win32')('a working directory that was removed is said', async () => {
+  const script = `
+    import { mkdtempSync, rmdirSync } from 'node:fs'
+    import { cache, convert, Embedder } from '@x/embed-native'
+    const folder = mkdtempSync('/tmp/embed-native-gone-')
+    process.chdir(folder)
+    rmdirSync(folder)
+    const calls = [
+      Embedder.load('./x'),
+      cache.list({ cacheDir: 'x' }),
+      convert(process.env.TINY, { output: 'x' }),
+      Embedder.load('x'),
+      Embedder.load(process.env.TINY, { backend: 'onnx' }),
+      Embedder.load(process.env.TINY),
+    ]
+    const told = ({ code, message }) => code + (message.includes('working directory') ? ' said' : '')
+    const ended = calls.map((call) => call.then(() => 'loaded', told))
+    console.log((await Promise.all(ended)).join(', '))
+  `
+  const said = 'ERR_SETTINGS said'
+  const expected = [said, said, said, 'ERR_MODEL_NOT_FOUND', 'ERR_BACKEND', 'loaded'].join(', ')
+  await checkChild(script, expected, { ORT_DYLIB_PATH: '' })
 })
 
 test('maxLength lowers the limit, and threads are as asked', async () => {

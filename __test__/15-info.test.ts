@@ -1,5 +1,5 @@
 /** Chapter 2: what is known about a loaded model. */
-import { kernels, version } from '@x/embed-native'
+import { devices, kernels, type LoadOptions, type Processor, version } from '@x/embed-native'
 import { expect, test } from 'vitest'
 
 import { golden, loadTiny, readJson, tiny } from './support.js'
@@ -63,6 +63,17 @@ test('auto takes f32 or bf16, the same at every load', async () => {
   const { info } = await loadTiny('bert-mean', { dtype: 'auto' })
   expect(['f32', 'bf16']).toContain(info.dtype)
   expect((await loadTiny('bert-mean', { dtype: 'auto' })).info).toEqual(info)
+})
+
+test('what is told of processors, backends and number formats has the types of the options', async () => {
+  const { info } = await loadTiny()
+  const { device } = devices()[0]!
+  const asTold: LoadOptions = { device, backend: info.backend }
+  const dtype: LoadOptions['dtype'] | 'int4' = info.dtype
+  expect((await loadTiny('bert-mean', asTold)).info).toMatchObject({ ...asTold, dtype })
+  // @ts-expect-error: not a device
+  const wrong: Processor['device'] = 'gpu'
+  expect(devices().map((one) => one.device)).not.toContain(wrong)
 })
 
 test('the fingerprint tells models apart, and is the same at every load', async () => {

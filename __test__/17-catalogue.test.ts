@@ -1,9 +1,11 @@
 /** Chapter 2b: the catalogue of known models, which helps and decides nothing. */
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type CatalogueModel, catalogue, Embedder } from '@x/embed-native'
 import { beforeAll, expect, test } from 'vitest'
 
-import { checkFault, root } from './support.js'
+import { checkFault, data, root, tiny } from './support.js'
 
 const TASKS = ['embed', 'sparse', 'late', 'rerank', 'classify']
 const FACTS = ['family', 'refused', 'dimensions', 'maxLength', 'prompts', 'licence'] as const
@@ -73,4 +75,19 @@ test.for([
   const error = await checkFault(Embedder.load(name, { offline: true }), 'ERR_MODEL_NOT_FOUND')
   if (meant) expect(error.message).toContain(`Did you mean "${meant}"?`)
   else expect(error.message).not.toContain('Did you mean')
+})
+
+test('an adapter that is not found, or is none, is not taken for its model', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'embed-native-'))
+  const model = join(folder, 'all-MiniLM-L6-v2')
+  cpSync(tiny('bert-mean'), model, { recursive: true })
+  for (const adapter of [join(folder, 'none'), folder]) {
+    const { message } = await checkFault(Embedder.load(model, { adapter }), 'ERR_MODEL_NOT_FOUND')
+    expect(message).toContain(adapter)
+    expect(message).not.toContain('Did you mean')
+  }
+  const adapter = data('adapters', 'bert-mean-lora')
+  const { message } = await checkFault(Embedder.load('all-MiniLM-L6-v2', { adapter }), 'ERR_MODEL_NOT_FOUND')
+  expect(message).toContain('Did you mean "sentence-transformers/all-MiniLM-L6-v2"?')
+  rmSync(folder, { recursive: true })
 })

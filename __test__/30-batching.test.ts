@@ -160,7 +160,11 @@ test('a deadline ends a call, and the model goes on', async () => {
 test('beyond maxQueue a call is refused whole, and admitted again when there is room', async () => {
   const embedder = await loadTiny('bert-mean', { maxQueue: 100 })
   const first = embedder.embed(texts.slice(0, 80))
-  await checkFault(embedder.embed(texts.slice(0, 21)), 'ERR_OVERLOADED')
+  const { message } = await checkFault(embedder.embed(texts.slice(0, 21)), 'ERR_OVERLOADED')
+  expect(message).toMatch(/80 texts are waiting or under way, and 21 more would exceed maxQueue 100\. Try again later/)
+  const never = await checkFault(embedder.embed(texts.slice(0, 101)), 'ERR_OVERLOADED')
+  expect(never.message).toMatch(/a call of 101 texts exceeds maxQueue 100 by itself\. Split it/)
+  expect(never.message).not.toContain('later')
   const second = embedder.embed(texts.slice(0, 20))
   expect((await first).length + (await second).length).toBe(100)
   expect(await embedder.embed(texts.slice(0, 100))).toHaveLength(100)

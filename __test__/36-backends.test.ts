@@ -35,7 +35,7 @@ test('an adapter on candle gives what it gives on native', async () => {
 })
 
 test.each([
-  ['candle', { dtype: 'int8' }, 'ERR_UNSUPPORTED', /"candle" computes in f32/],
+  ['candle', { dtype: 'int8' }, 'ERR_UNSUPPORTED', /"candle" computes in f32 on the CPU/],
   ['native', { device: 'cuda' }, 'ERR_DEVICE', /"native" computes on cpu; GPUs are for "candle"/],
   ['onnx', { device: 'metal' }, 'ERR_DEVICE', /"onnx" computes on cpu/],
   ['onnx', { dtype: 'bf16' }, 'ERR_UNSUPPORTED', /"onnx" computes in f32, f16, int8/],

@@ -1,7 +1,7 @@
 /** Chapter 7d: GPUs. What is there and why it is not used; drivers and binaries in every state, none of them a fault. */
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir, totalmem } from 'node:os'
+import { cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 
 import { devices, Embedder, machine } from '@x/embed-native'
@@ -14,6 +14,7 @@ test('every kind is there, usable or with its reason', () => {
   expect(all[0]).toMatchObject({ device: 'cpu', usable: true, reason: null })
   for (const kind of ['cuda', 'metal']) expect(all.some(({ device }) => device.startsWith(kind))).toBe(true)
   for (const { usable, reason } of all) expect(usable).toBe(reason === null)
+  expect(all[0]?.name).toBe(cpus()[0]?.model.trim() || null)
   expect(all[0]?.memory).toBeGreaterThan(2 ** 28)
   expect(all[0]?.memory).toBeLessThanOrEqual(totalmem())
 })
@@ -113,7 +114,8 @@ describe.runIf(isHere)('the binary with CUDA’s kernels', () => {
     expect(binary).toMatch(/linux-x64-gnu\.node$/)
     expect(opened).toBe(false)
     expect(cuda).toMatchObject({ device: 'cuda:0', usable: false, capability: '9.0', name: 'Fake H100' })
-    expect(cuda.reason).toMatch(/this binary has no kernels.*npm install @x\/embed-native-linux-x64-gnu-cuda@/)
+    expect(cuda.reason).toMatch(/this binary has no kernels.*`npm run build:cuda` in a clone.*docs\/accelerators\.md/)
+    expect(cuda.reason).not.toContain('npm install')
   })
 
   test.each([
@@ -196,7 +198,7 @@ describe('providers of ONNX Runtime', () => {
     [
       { providers: ['tensorrt'] },
       {},
-      /^ERR_BACKEND none of these providers computes here: tensorrt (is not in|of) onnxruntime \S+( does not start: .*)?; onnxruntime/,
+      /^ERR_BACKEND none of these providers computes here: tensorrt (is not in|of) onnxruntime \S+( does not start: .* \(it needs what cuda needs.*)?; onnxruntime .*name "cpu" as the last/,
     ],
     [{}, { ORT_EXECUTION_PROVIDER: 'CoreML,CPU' }, /^cpu .*: coreml is not in/],
     [{}, { ORT_EXECUTION_PROVIDER: 'gpu' }, /^ERR_SETTINGS ORT_EXECUTION_PROVIDER must name some of .*"gpu"/],

@@ -137,6 +137,12 @@ test('dimensions beyond the model', async () => {
   await checkArgument(embedder.embed('a', { dimensions: 49 }), RangeError, /from 1 to 48, got the number 49/)
 })
 
+test('maxLength beyond the model, and without room for text', async () => {
+  const load = (maxLength: number): Promise<Embedder> => Embedder.load(tiny('bert-mean'), { maxLength })
+  await checkArgument(load(2 ** 20), RangeError, /maxLength is 1048576; for this model it must be from 1 to/)
+  await checkArgument(load(2), RangeError, /2/)
+})
+
 const wrongOptions: [string, unknown, RegExp][] = [
   ['null', null, /options must be an object, got null/],
   ['a string', 'query', /options must be an object, got the string "query"/],

@@ -123,7 +123,16 @@ test('wrong arguments are refused by name', async () => {
     ],
     [() => new Models(null as never), /must be an object/],
     [() => new Models({ preset: 'fast' as never }), /there are default, performance/],
-    [() => models.register('x', { folder: 'x', task: 'sing' as never }), /"embed", "rerank", "classify"/],
+    [() => new Models({ memoryBudget: '2e9' as never }), /whole number from 1 to \d+, or null for no limit, got "2e9"/],
+    [() => models.register('x', { folder: 'x', task: 'sing' as never }), /"embed" or "rerank" or "classify"/],
+    [() => models.register('x', { folder: 'x', dtype: 'b16' as never }), /dtype must be .* \(did you mean "bf16"\?\)/],
+    [
+      () => models.register('x', { folder: 'x', backend: 'ort' as never }),
+      /backend must be "native" or "candle" or "onnx"/,
+    ],
+    [() => models.register('x', { folder: 'x', device: 'gpu' as never }), /device "gpu" is none; use "auto", "cpu"/],
+    [() => models.register('x', { folder: 'x', pooling: 'averge' as never }), /pooling must be "cls"/],
+    [() => models.register('x', { folder: 'x', providers: ['cude'] as never }), /providers\[0\] .*did you mean "cuda"/],
     [() => models.register('x', {} as never), /folder/],
     [() => models.register('x', { folder: 'x', providers: 'cpu' as never }), /providers must be an array/],
     [() => models.register(7 as never, { folder: 'x' }), /register: name/],
@@ -133,6 +142,20 @@ test('wrong arguments are refused by name', async () => {
     const error = thrown(call)
     expect(error.code, error.message).toBe('ERR_INVALID_ARGUMENT')
     expect(error.message).toMatch(words)
+  }
+  for (const [call, words] of [
+    [
+      () => new Models({ memoryBudget: Infinity }),
+      /memoryBudget must be .*, or null for no limit, got the number Infinity$/,
+    ],
+    [() => new Models({ memoryBudget: 0 }), /from 1 to \d+, or null for no limit, got 0$/],
+    [
+      () => models.register('x', { folder: 'x', maxLength: 2 ** 31 }),
+      /maxLength must be a whole number from 1 to 2147483647/,
+    ],
+  ] as const) {
+    expect(thrown(call), String(words)).toMatchObject({ name: 'RangeError', code: 'ERR_INVALID_ARGUMENT' })
+    expect(thrown(call).message).toMatch(words)
   }
   await checkRejects(models.launch('bert', { udi: 'x' } as never), 'ERR_INVALID_ARGUMENT', /unknown option "udi"/)
   await checkRejects(models.launch('bert', { uid: ' x' }), 'ERR_INVALID_ARGUMENT', /uid/)
@@ -194,9 +217,17 @@ test('a model that does not fit is refused before it is loaded', async () => {
     const models = new Models({ memoryBudget: 100_000 })
     models.register('tiny', { folder: process.env.TINY })
     const error = await models.launch('tiny').catch((error) => error)
-    console.log(error.code, models.list().length, models.stats().held)
+    const [, enough] = /raise memoryBudget to (\\d+) bytes/.exec(error.message)
+    console.log(error.code, models.list().length, models.stats().held, error.message.includes('  '), enough > 100_000)
   `
-  await checkChild(script, 'ERR_BUDGET 0 0')
+  await checkChild(script, 'ERR_BUDGET 0 0 false true')
+})
+
+test('a name of a hub is registered as a folder, and its launch says how to have one', async () => {
+  models.register('named', { folder: 'org/name' })
+  const says = /org.name" is no folder: .*`await download\(name\)` brings it and gives its folder/
+  await checkRejects(models.launch('named'), 'ERR_MODEL_NOT_FOUND', says)
+  expect(models.list()).toEqual([])
 })
 
 test('idle models are let go and loaded again; the process still ends', async () => {

@@ -18,7 +18,7 @@ import { join } from 'node:path'
 import { Reranker, version } from '@x/embed-native'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { COMMIT, type Hub, NAME, read, sha, startHub } from './hub.js'
-import { bits, loadTiny, root, tiny } from './support.js'
+import { bits, data, loadTiny, root, tiny } from './support.js'
 
 const PROGRAM = join(root, 'dist', 'cli.cjs')
 const MODEL = ['--model', tiny('bert-mean'), '--dtype', 'f32']
@@ -138,6 +138,10 @@ describe('help', () => {
       expect((await good(['help', name])).text).toContain(`embed-native ${name}: `)
     }
     expect((await good([])).text).toBe(all)
+    for (const name of ['embed', 'search', 'info', 'bench'])
+      expect((await good([name, '--help'])).text).toContain('(sentence-transformers/all-MiniLM-L6-v2)')
+    const rerank = (await good(['rerank', '--help'])).text
+    expect(['(cross-encoder/ms-marco-', '--pooling'].map((word) => rerank.includes(word))).toEqual([true, false])
   })
 
   test('the list is the folder', () => {
@@ -175,6 +179,8 @@ describe('what is typed wrong ends with code 2 and names the nearest', () => {
     [['convert', 'x', '--small-tables'], /goes with --dtype int8/],
     [['bench', tiny('bert-mean'), '--seconds', '1', '--texts', '/dev/null'], /\/dev\/null holds no texts/],
     [['info', '--task', 'sparse'], /a model for sparse has to be named/],
+    [['embed', ...MODEL, '--max-length', '99999'], /: --max-length is 99999; for this model it must be from 1 to/],
+    [['search', 'x', 'y', '--reranker-adapter', 'z'], /--reranker-adapter needs --reranker/],
   ] as const)('%j', async ([words, message]) => {
     const { code, text, errors } = await run([...words])
     expect({ code, text }).toEqual({ code: 2, text: '' })
@@ -203,6 +209,14 @@ test.skipIf(process.platform === 'win32')(
     expect(statSync(pipe).isFIFO()).toBe(true)
   },
 )
+
+test.runIf(process.platform === 'linux')('a full disk is said in a sentence', async () => {
+  const { code, errors } = await run(['embed', '-o', '/dev/full', '--to', 'f32', ...MODEL], { input: 'a' })
+  expect([code, errors]).toEqual([
+    1,
+    expect.stringMatching(/: \/dev\/full cannot be written: the disk is full.* \[ENOSPC\]/),
+  ])
+})
 
 test('what goes wrong ends with code 1, its code and no stack', async () => {
   const { code, errors } = await run(['embed', '--model', 'no/such/folder/at/all'])
@@ -324,6 +338,7 @@ describe('embed', () => {
     [['search', 'none', 'fox', ...MODEL], /: none is not there: .* \[ENOENT\]/],
     [['search', 'here.txt', 'fox', ...MODEL], /: here\.txt is no folder.* \[ENOTDIR\]/],
     [['models', 'here.txt'], /: here\.txt is no folder.* \[ENOTDIR\]/],
+    [['embed', '--model', tiny('rerank-bert')], /: load it with embed-native rerank \[ERR_MODEL_UNSUPPORTED\]/],
   ] as const)('what the system refuses is said in a sentence: %j', async ([words, says]) => {
     put('here.txt', 'a')
     const { code, errors } = await run([...words])
@@ -420,6 +435,8 @@ describe('search', () => {
   test('a reranker orders what was found', async () => {
     const words = ['search', 'notes', 'fox', '--json', '-n', '1', '--reranker', tiny('rerank-bert')]
     expect(await json<unknown[]>([...words, ...MODEL])).toHaveLength(1)
+    const merged = ['--reranker', tiny('bert-mean'), '--reranker-adapter', data('adapters', 'bert-mean-lora')]
+    expect(await json<unknown[]>([...words, ...merged, ...MODEL])).toHaveLength(1)
   })
 
   test('the end of a long paragraph is found, files that are no text are not read', async () => {
@@ -429,7 +446,7 @@ describe('search', () => {
     put('long/mark.md', '\uFEFFThe mark is gone.')
     const words = ['search', 'long', 'The red fox sleeps in the snow.', '--json', '-n', '50', ...MODEL]
     const { code, text, errors } = await run(words)
-    expect([code, errors]).toEqual([0, '1 files are passed over: they are no text in UTF-8\n'])
+    expect([code, errors]).toEqual([0, 'passed over, as no text in UTF-8: 1 file\n'])
     const hits = JSON.parse(text) as { file: string; text: string }[]
     expect(hits.some(({ text }) => text.endsWith('sleeps in the snow.'))).toBe(true)
     expect(Math.max(...hits.map(({ text }) => text.length))).toBeLessThanOrEqual(800)

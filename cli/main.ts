@@ -10,7 +10,7 @@ import { commands } from './commands/index.js'
 import { helpOption, manual, overview, PROGRAM } from './help.js'
 import { meant, read, type Values } from './options.js'
 import { Screen } from './screen.js'
-import { unreadable } from './system.js'
+import { unreadable, unwritable } from './system.js'
 
 async function main(words: readonly string[], screen: Screen, signal: AbortSignal): Promise<void> {
   const [name, ...rest] = words
@@ -50,10 +50,25 @@ function explained(error: unknown): string {
   return String(stack ?? error)
 }
 
-/** The library names an option as programs write it. */
+/** What loads a model, for programs and here. */
+const COMMANDS: Readonly<Record<string, string>> = {
+  Embedder: `${PROGRAM} embed`,
+  Reranker: `${PROGRAM} rerank`,
+  Classifier: `${PROGRAM} info --task classify`,
+  SparseEmbedder: `${PROGRAM} info --task sparse`,
+  MultiVectorEmbedder: `${PROGRAM} info --task late`,
+  HybridEmbedder: `${PROGRAM} info --task hybrid`,
+}
+
+/** The library names methods and options as programs write them. */
 function asTyped(message: string): string {
-  const dashed = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-  return message.replace(/^[\w.]+: options\.(\w+)(\[\d+\])?/, (_, name: string) => `--${dashed(name)}`)
+  const dashed = (_: string, name: string): string =>
+    `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+  return message
+    .replace(/^[\w.]+: options\.(\w+)(\[\d+\])?/, dashed)
+    .replace(/(?<![\w.])(maxLength|maxBatch|onnxFile|onOverflow|cacheDir)(?!\w)/g, dashed)
+    .replace(/^\w+\.load: /, '')
+    .replace(/\b(\w+)\.load\b/g, (method, name: string) => COMMANDS[name] ?? method)
 }
 
 async function start(): Promise<void> {
@@ -88,7 +103,7 @@ for (const stream of [process.stdout, process.stderr]) {
     // The reader has had enough.
     if (error.code === 'EPIPE') process.exit()
     // Where stderr is what failed, nobody can be told.
-    if (stream === process.stdout) process.stderr.write(`${PROGRAM}: ${explained(error)}\n`)
+    if (stream === process.stdout) process.stderr.write(`${PROGRAM}: ${explained(unwritable('stdout', error))}\n`)
     process.exit(1)
   })
 }

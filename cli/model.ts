@@ -25,9 +25,16 @@ export const hubOptions = {
   'cache-dir': { kind: 'text', value: 'folder', about: 'the cache of models' },
 } as const
 
-/** How a model is loaded. */
+/** Small, and good for English. */
+export const DEFAULT_EMBEDDER = 'sentence-transformers/all-MiniLM-L6-v2'
+/** Likewise. */
+export const DEFAULT_RERANKER = 'cross-encoder/ms-marco-MiniLM-L6-v2'
+
+const WHICH = 'a folder, or a name as on the Hugging Face hub'
+
+/** How an embedder is loaded. */
 export const modelOptions = {
-  model: { kind: 'text', short: 'm', value: 'folder|name', about: 'a folder, or a name as on the Hugging Face hub' },
+  model: { kind: 'text', short: 'm', value: 'folder|name', about: `${WHICH} (${DEFAULT_EMBEDDER})` },
   dtype: { kind: 'choice', choices: ['auto', 'f32', 'bf16', 'f16', 'int8'], about: 'number format of the weights' },
   backend: { kind: 'choice', choices: ['native', 'candle', 'onnx'], about: 'what executes the model' },
   device: { kind: 'list', value: 'auto|cpu|cuda|cuda:N|metal', about: 'where it runs; several as cuda:0,cuda:1' },
@@ -48,6 +55,14 @@ export const modelOptions = {
   },
   adapter: { kind: 'text', value: 'folder|name', about: 'a LoRA adapter to merge' },
   ...hubOptions,
+} as const
+
+const { pooling: _, ...ofAnyModel } = modelOptions
+
+/** How a reranker is loaded. */
+export const rerankerOptions = {
+  ...ofAnyModel,
+  model: { ...modelOptions.model, about: `${WHICH} (${DEFAULT_RERANKER})` },
 } as const
 
 /** `--json`, of commands that report. */
@@ -87,7 +102,7 @@ export function downloading(screen: Screen): { onProgress(progress: LoadProgress
 /** Loads the embedder that was asked for, or the default one. */
 export async function loadEmbedder(typed: Model, screen: Screen, signal: AbortSignal): Promise<Embedder> {
   const { stop, ...options } = toLoadOptions(typed, screen, signal)
-  return Embedder.load(typed.model, options).finally(stop)
+  return Embedder.load(typed.model ?? DEFAULT_EMBEDDER, options).finally(stop)
 }
 
 /** Loads a reranker. */
@@ -113,6 +128,3 @@ export async function loadFor(
   const kind = { classify: Classifier, sparse: SparseEmbedder, late: MultiVectorEmbedder, hybrid: HybridEmbedder }[task]
   return kind.load(typed.model, options).finally(stop)
 }
-
-/** Small, and good for English. */
-export const DEFAULT_RERANKER = 'cross-encoder/ms-marco-MiniLM-L6-v2'

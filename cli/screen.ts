@@ -55,7 +55,7 @@ export class Screen {
   /** Says on stderr that texts were read only up to a limit, if any were. */
   cut(texts: number, tokens: number, remedy: string): void {
     if (texts === 0) return
-    this.remark(`${texts === 1 ? '1 text was' : `${texts} texts were`} cut to ${tokens} tokens; ${remedy}`)
+    this.remark(`${counted(texts, 'text')} ${texts === 1 ? 'was' : 'were'} cut to ${tokens} tokens; ${remedy}`)
   }
 
   /** A bar, where a person looks on; elsewhere one that does nothing. */
@@ -100,6 +100,11 @@ export function plain(text: string): string {
 function pad(text: string, columns: number, right: boolean): string {
   const space = ' '.repeat(Math.max(0, columns - width(text)))
   return right ? space + text : text + space
+}
+
+/** `1 file`, `2 files`. */
+export function counted(count: number, thing: string): string {
+  return count === 1 ? `1 ${thing}` : `${count} ${thing}s`
 }
 
 /** `12.3 MB`, in powers of ten. */

@@ -29,7 +29,7 @@ async function spooled(
   close: () => Promise<void> = async () => {},
 ): Promise<Target> {
   const path = join(tmpdir(), `embed-native-${randomUUID()}.part`)
-  const file = await made(path, () => open(path, 'wx+', 0o600))
+  const file = await onPath(path, open(path, 'wx+', 0o600))
   // Its name is not needed any more, where the system can do without.
   await rm(path).catch(() => {})
   const written = into(path, file)
@@ -59,16 +59,16 @@ export async function outputFile(path: string, headLater: boolean): Promise<Targ
   const found = await stat(path).catch(() => undefined)
   if (found === undefined) return replacing(path)
   if (found.isFile()) return replacing(await realpath(path), found.mode)
-  const file = await made(path, () => open(path, 'w'))
-  const close = (): Promise<void> => file.close()
-  const write = (data: string | Uint8Array): Promise<void> => file.writeFile(data)
+  const file = await onPath(path, open(path, 'w'))
+  const close = (): Promise<void> => onPath(path, file.close())
+  const write = (data: string | Uint8Array): Promise<void> => onPath(path, file.writeFile(data))
   return headLater ? spooled(write, close) : { write, end: close, discard: close }
 }
 
-/** Opens a file for writing; what fails names the file that was asked for. */
-async function made(path: string, opened: () => Promise<FileHandle>): Promise<FileHandle> {
+/** What fails names the file that was asked for. */
+async function onPath<Done>(path: string, work: Promise<Done>): Promise<Done> {
   try {
-    return await opened()
+    return await work
   } catch (error) {
     throw unwritable(path, error)
   }
@@ -79,8 +79,7 @@ function into(path: string, file: FileHandle): { append(data: string | Uint8Arra
   let end = 0
   async function put(data: Uint8Array, position: number): Promise<void> {
     for (let done = 0; done < data.length; ) {
-      const written = file.write(data, done, data.length - done, position + done)
-      done += (await written.catch((error: unknown) => Promise.reject(unwritable(path, error)))).bytesWritten
+      done += (await onPath(path, file.write(data, done, data.length - done, position + done))).bytesWritten
     }
   }
   return {
@@ -114,15 +113,15 @@ function isAlive(pid: number): boolean {
 async function replacing(path: string, mode?: number): Promise<Target> {
   await tidy(path)
   const part = `${path}.${process.pid}.part`
-  const file = await made(path, () => open(part, 'wx', mode))
+  const file = await onPath(path, open(part, 'wx', mode))
   const written = into(path, file)
   return {
     write: written.append,
     async end(head) {
       if (head) await written.at(head, 0)
-      await file.sync()
-      await file.close()
-      await rename(part, path)
+      await onPath(path, file.sync())
+      await onPath(path, file.close())
+      await onPath(path, rename(part, path))
     },
     async discard() {
       await file.close().catch(() => {})

@@ -2,11 +2,10 @@
  * The native addon: its shape, and finding it. The first candidate that loads wins; EMBED_NATIVE_BINDING names one file instead.
  * It must be of this package's version: what the two say to each other changes.
  */
-import { resolve } from 'node:path'
-
 import manifest from '../package.json' with { type: 'json' }
 import { CANDIDATES, cudaCandidate } from './candidates.js'
 import { ModelError } from './errors.js'
+import { absolute } from './location.js'
 import type { Task } from './models-types.js'
 import type { AnyVector } from './types.js'
 import { libc } from './libc.js'
@@ -186,11 +185,13 @@ export function binding(): Binding {
 
 /** The file that the addon was loaded from, as far as Node tells. */
 export function bindingFile(): string | undefined {
-  const named = process.env.EMBED_NATIVE_BINDING
-  if (named) return resolve(named)
+  if (namedFile !== undefined) return namedFile
   const files = Object.keys(require.cache ?? {}).filter((file) => /embed-native\.[^/\\]*\.node$/.test(file))
   return files.find((file) => /-cuda\.node$/.test(file) === isCuda)
 }
+
+/** The file that EMBED_NATIVE_BINDING named when it was loaded. */
+let namedFile: string | undefined
 
 /** Whether the binary in use is the one with CUDA's kernels. */
 let isCuda = false
@@ -222,9 +223,10 @@ function loadInstalled(): Binding {
 function withCuda(base: Binding): Binding {
   const candidate = cudaCandidate()
   if (candidate === undefined || typeof base.version !== 'function' || base.version() !== manifest.version) return base
-  const { name, search } = candidate
+  const { search } = candidate
   if (search === undefined) {
-    base.leaveCudaAside(`this binary has no kernels for NVIDIA's GPUs: npm install ${name}@${manifest.version}`)
+    const remedy = '`npm run build:cuda` in a clone makes one that has (docs/accelerators.md)'
+    base.leaveCudaAside(`this binary has no kernels for NVIDIA's GPUs: ${remedy}`)
     return base
   }
   const errors: unknown[] = []
@@ -244,7 +246,8 @@ function withCuda(base: Binding): Binding {
 function loadNamed(file: string): Binding {
   const module = { exports: {} }
   try {
-    process.dlopen(module, resolve(file))
+    namedFile = absolute(file)
+    process.dlopen(module, namedFile)
     return module.exports as Binding
   } catch (cause) {
     const message = `EMBED_NATIVE_BINDING names ${file}, which does not load: ${reason(cause)}. Correct or unset it.`

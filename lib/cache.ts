@@ -1,9 +1,8 @@
 /** The cache of models that came by name: what is in it, whether it is right, and how to make room. */
-import { resolve } from 'node:path'
-
 import { describe } from './describe.js'
 import { argumentError } from './errors.js'
 import { outcomeOf } from './handle.js'
+import { absolute } from './location.js'
 import { type Checks, readOptions, signal } from './options.js'
 import { cacheChecks } from './requests.js'
 import type { CachedModel, CacheToolOptions, DamagedFile } from './types.js'
@@ -44,6 +43,6 @@ const checks: Checks<CacheToolOptions> = { ...cacheChecks, signal }
 
 async function run<Found>(tool: string, model: string | null, given: unknown): Promise<Found> {
   const { signal, cacheDir, source } = readOptions<CacheToolOptions>(`cache.${tool}`, given, checks)
-  const place = { cacheDir: cacheDir && resolve(cacheDir), source }
+  const place = { cacheDir: cacheDir && absolute(cacheDir), source }
   return JSON.parse((await outcomeOf((engine, job) => engine.cache(job, tool, model, place), { signal })) as string)
 }

@@ -143,14 +143,13 @@ const CUDA_TARGETS: Readonly<Record<string, string>> = {
   'win32-x64': 'win32-x64-msvc-cuda',
 }
 
-/** This machine's binary with CUDA's kernels: its package, and the search for it, if it is installed; nothing is opened. */
-export function cudaCandidate(): { readonly name: string; readonly search: Search | undefined } | undefined {
+/** This machine's binary with CUDA's kernels: the search for it, if it is installed; nothing is opened. */
+export function cudaCandidate(): { readonly search: Search | undefined } | undefined {
   const machine = `${process.platform}-${process.arch}`
   const target = CUDA_TARGETS[machine]
   if (target === undefined) return undefined
-  const name = `@x/embed-native-${target}`
   // A bundler may have made an ES module of this, which has no folder; then only a package can be there.
   const beside = typeof __dirname === 'string' && existsSync(join(__dirname, '..', `embed-native.${target}.node`))
-  const installed = beside || resolvePackage(`${name}/package.json`) !== undefined
-  return { name, search: installed ? CUDA_CANDIDATES[machine] : undefined }
+  const installed = beside || resolvePackage(`@x/embed-native-${target}/package.json`) !== undefined
+  return { search: installed ? CUDA_CANDIDATES[machine] : undefined }
 }

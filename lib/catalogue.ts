@@ -1,4 +1,6 @@
 /** The models that people use, for help and lists. What a model is and how it runs is decided by its files alone, never here. */
+import { basename } from 'node:path'
+
 import list from '../catalogue.json' with { type: 'json' }
 import { ModelError } from './errors.js'
 import type { Task } from './models-types.js'
@@ -45,8 +47,10 @@ function addresses(sources: CatalogueModel['sources']): CatalogueModel['sources'
 }
 
 /** The fault of loading `model`; where there is no such model, with the one that was probably meant. */
-export function withHelp(error: unknown, model: string): unknown {
+export function withHelp(error: unknown, model: string, adapter?: string): unknown {
   if (!(error instanceof ModelError) || error.code !== 'ERR_MODEL_NOT_FOUND') return error
+  // Faults name what is missing.
+  if (adapter !== undefined && error.message.includes(basename(adapter))) return error
   const key = lastPart(model)
   const meant = catalogue.find(({ id }) => lastPart(id) === key)?.id
   if (meant === undefined || meant === model) return error

@@ -1,10 +1,8 @@
 /** Making weights of one kind those of another. */
-import { resolve } from 'node:path'
-
 import { describe } from './describe.js'
 import { argumentError } from './errors.js'
 import { outcomeOf } from './handle.js'
-import { located } from './location.js'
+import { absolute, located } from './location.js'
 import { type Checks, flag, oneOf, readOptions, signal, word } from './options.js'
 import type { Converted, ConvertOptions } from './types.js'
 
@@ -34,7 +32,7 @@ export async function convert(folder: string, options?: ConvertOptions): Promise
   }
   const { signal, output, ...rest } = readOptions<ConvertOptions>('convert', options, checks)
   const place = located(folder)
-  const wanted = JSON.stringify({ ...rest, output: output && resolve(output) })
+  const wanted = JSON.stringify({ ...rest, output: output && absolute(output) })
   const outcome = await outcomeOf((engine, job) => engine.convert(job, place, wanted), { signal })
   return JSON.parse(outcome as string) as Converted
 }

@@ -21,9 +21,13 @@ export function argumentError(message: string, Kind: typeof TypeError | typeof R
 }
 
 /** The engine's fault as an error. */
-export function fromFault(fault: Fault): Error {
-  if (fault.code === 'ERR_INVALID_ARGUMENT') return argumentError(fault.message)
-  return new ModelError(fault.code as ErrorCode, fault.message)
+export function fromFault({ code, message }: Fault): Error {
+  return wrongArgument(code, message) ?? new ModelError(code as ErrorCode, message)
+}
+
+function wrongArgument(code: unknown, message: string): Error | undefined {
+  if (code === 'ERR_OUT_OF_RANGE') return argumentError(message, RangeError)
+  return code === 'ERR_INVALID_ARGUMENT' ? argumentError(message) : undefined
 }
 
 /** What the binding threw, as an error of ours; the thrown one is its cause. */
@@ -31,7 +35,8 @@ export function fromThrown(thrown: unknown): Error {
   if (thrown instanceof ModelError) return thrown
   const { code, message } = Object(thrown) as { code?: unknown; message?: unknown }
   const text = typeof message === 'string' ? message : String(thrown)
-  if (code === 'ERR_INVALID_ARGUMENT') return argumentError(text)
+  const wrong = wrongArgument(code, text)
+  if (wrong) return wrong
   const known = typeof code === 'string' && code.startsWith('ERR_')
   return new ModelError(known ? (code as ErrorCode) : 'ERR_INTERNAL', text, { cause: thrown })
 }

@@ -1,12 +1,10 @@
 /** A loaded model as long as somebody needs it: freed when it is disposed of and the last call on it has ended. */
-import { resolve } from 'node:path'
-
 import type { NativeEngine, NativeLoadOptions, NativeModel, Outcome } from './binding.js'
 import { withHelp } from './catalogue.js'
 import { environment } from './environment.js'
 import { ModelError } from './errors.js'
 import { onAbort, throwIfAborted } from './abort.js'
-import { located } from './location.js'
+import { absolute, located } from './location.js'
 import { onnxRuntimeLibrary } from './onnxruntime.js'
 import { nextTurn } from './turns.js'
 import type { Task } from './models-types.js'
@@ -101,8 +99,12 @@ export class Handle {
   }
 
   #overloaded(texts: number): ModelError {
-    const waiting = `${this.#texts} texts are waiting or under way, ${texts} more would exceed maxQueue ${this.maxQueue}`
-    return new ModelError('ERR_OVERLOADED', `${this.info.model}: ${waiting}. Try again later, or raise maxQueue.`)
+    const problem =
+      texts > this.maxQueue
+        ? `a call of ${texts} texts exceeds maxQueue ${this.maxQueue} by itself. Split it, or load with a larger maxQueue.`
+        : `${this.#texts} texts are waiting or under way, and ${texts} more would exceed maxQueue ${this.maxQueue}. ` +
+          'Try again later, or load with a larger maxQueue.'
+    return new ModelError('ERR_OVERLOADED', `${this.info.model}: ${problem}`)
   }
 
   /** No call may begin any more. Resolves when those under way have ended and the model is freed. */
@@ -143,7 +145,7 @@ export async function load(task: Task, model: string, options: LoadOptions): Pro
   try {
     return await opened((engine, job) => engine.load(job, task, place, native), { signal, maxQueue, onProgress, model })
   } catch (error) {
-    throw withHelp(error, model)
+    throw withHelp(error, model, rest.adapter)
   }
 }
 
@@ -217,7 +219,7 @@ function report(
 /** Options in the engine's words. */
 export function nativeOptions(options: LoadOptions): NativeLoadOptions {
   const { device, providers, revision, cacheDir, offline, token, endpoint, source, ...rest } = options
-  const place = cacheDir && resolve(cacheDir)
+  const place = cacheDir && absolute(cacheDir)
   const native: NativeLoadOptions = { ...rest, hub: { revision, cacheDir: place, offline, token, endpoint, source } }
   if (native.adapter !== undefined) native.adapter = located(native.adapter)
   if (providers !== undefined) native.providers = [...providers]

@@ -1,7 +1,7 @@
 /** From what a user names to what the engine opens: the folder of a model that came as an npm package, and no archive. */
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 
 import { outsideArchive } from './archive.js'
 import { ModelError } from './errors.js'
@@ -19,7 +19,25 @@ const PATH = /^\.{0,2}([\\/]|$)/
 export function located(model: string): string {
   const there = existsSync(model)
   const folder = PACKAGE.test(model) && !there ? packaged(model) : undefined
-  return outsideArchive(folder ?? (there || PATH.test(model) ? resolve(model) : model))
+  return outsideArchive(folder ?? (there || PATH.test(model) ? absolute(model) : model))
+}
+
+/** A path as it is seen from the working directory; throws ERR_SETTINGS where that was removed. */
+export function absolute(path: string): string {
+  const from = isAbsolute(path) ? '' : workingFolder()
+  if (from !== undefined) return resolve(from, path)
+  const remedy = 'Pass an absolute path, or let the process work in a folder that is there.'
+  throw new ModelError('ERR_SETTINGS', `The working directory, from which ${path} is seen, was removed. ${remedy}`)
+}
+
+/** undefined where it was removed. */
+function workingFolder(): string | undefined {
+  try {
+    return process.cwd()
+  } catch (error) {
+    if (Object(error).code === 'ENOENT') return undefined
+    throw error
+  }
 }
 
 /** What `scripts/model-package.mjs` writes into a package.json. */
@@ -42,7 +60,8 @@ function packaged(name: string): string | undefined {
 
 /** A file of a package, looked for from the working directory and from this package; undefined where it is not installed. */
 export function resolvePackage(file: string): string | undefined {
-  for (const from of [process.cwd(), here()]) {
+  for (const from of [workingFolder(), here()]) {
+    if (from === undefined) continue
     try {
       return createRequire(join(from, 'from.js')).resolve(file)
     } catch (error) {
@@ -54,6 +73,6 @@ export function resolvePackage(file: string): string | undefined {
 }
 
 /** This file's folder; a bundler may have made an ES module of it, which has none. */
-function here(): string {
-  return typeof __dirname === 'string' ? __dirname : process.cwd()
+function here(): string | undefined {
+  return typeof __dirname === 'string' ? __dirname : undefined
 }

@@ -1,5 +1,5 @@
 /** What this library finds on this machine. */
-import { totalmem } from 'node:os'
+import { cpus, totalmem } from 'node:os'
 
 import { binding, bindingFile } from './binding.js'
 import { libc } from './libc.js'
@@ -22,7 +22,7 @@ export function machine(): Machine {
     binary: bindingFile() ?? null,
     ...found,
     kernel: found.kernel ?? null,
-    onnxRuntime: process.env.ORT_DYLIB_PATH ?? onnxRuntimeLibrary() ?? null,
+    onnxRuntime: onnxRuntimeLibrary() ?? null,
   }
 }
 
@@ -38,7 +38,11 @@ export function machine(): Machine {
  */
 export function devices(): Processor[] {
   const all = JSON.parse(binding().processors()) as Processor[]
-  return all.map((one) => (one.device === 'cpu' ? { ...one, memory: memory() } : one))
+  return all.map((one) => (one.device === 'cpu' ? { ...one, name: processorName(), memory: memory() } : one))
+}
+
+function processorName(): string | null {
+  return cpus()[0]?.model.trim() || null
 }
 
 /** Bytes of memory that this process may use: the machine's, or its cgroup's limit where that is lower. */

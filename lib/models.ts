@@ -204,16 +204,23 @@ function parse<Content>(json: string): Content {
   return JSON.parse(json) as Content
 }
 
+/** Settings that take null. */
+const LIMITS: ReadonlySet<string> = new Set(['memoryBudget', 'idleTimeout', 'loadTimeout'])
+
 /** Settings for the engine, which checks them, as it does those of files. What JSON cannot say is said in words. */
 function toJson(method: string, value: unknown): string {
-  const plain = (_: string, part: unknown): unknown => {
-    const sayable = typeof part === 'number' ? Number.isFinite(part) : typeof part !== 'bigint'
-    const said = typeof part === 'function' || typeof part === 'symbol' || !sayable
-    return said ? describe(part) : part
+  const plain = (name: string, part: unknown): unknown => {
+    const isOdd = typeof part === 'number' && !Number.isFinite(part)
+    if (isOdd && LIMITS.has(name)) {
+      const expected = `${name} must be a whole number, or null for no limit`
+      throw argumentError(`${method}: ${expected}, got ${describe(part)}`, RangeError)
+    }
+    return isOdd || ['bigint', 'function', 'symbol'].includes(typeof part) ? describe(part) : part
   }
   try {
     return JSON.stringify(value, plain) ?? 'null'
   } catch (cause) {
+    if (Object(cause).code === 'ERR_INVALID_ARGUMENT') throw cause
     throw argumentError(`${method}: options must be plain values, got ${describe(value)}: ${String(cause)}`)
   }
 }

@@ -6,14 +6,22 @@ import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 import { unpacked } from './archive.js'
-import { resolvePackage } from './location.js'
+import { absolute, resolvePackage } from './location.js'
 
 const PACKAGE = 'onnxruntime-node'
 /** The library itself, not its providers: libonnxruntime.so.1, libonnxruntime.1.dylib, onnxruntime.dll. */
 const LIBRARY = /^(libonnxruntime\.(so(\.\d+)*|(\d+\.)*dylib)|onnxruntime\.dll)$/
 
-/** The file, looked for from the working directory and from this package upwards; undefined where there is none. */
+/**
+ * The file that ORT_DYLIB_PATH names, else that of the package, looked for from the working directory and from this package
+ * upwards; undefined where there is none.
+ */
 export function onnxRuntimeLibrary(): string | undefined {
+  const named = process.env.ORT_DYLIB_PATH
+  return named ? absolute(named) : installed()
+}
+
+function installed(): string | undefined {
   const manifest = resolvePackage(`${PACKAGE}/package.json`)
   if (manifest === undefined) return undefined
   const bin = unpacked(join(dirname(manifest), 'bin'))

@@ -56,8 +56,7 @@ export function sparseSimilarity(a: SparseVector, b: SparseVector): number {
     else if (left < right) i++
     else j++
   }
-  if (Number.isFinite(sum)) return sum
-  throw argumentError('sparseSimilarity: a and b must hold finite numbers', RangeError)
+  return sum
 }
 
 function checkSparse(name: string, value: unknown): asserts value is SparseVector {
@@ -72,4 +71,7 @@ function checkSparse(name: string, value: unknown): asserts value is SparseVecto
   }
   const at = indices.findIndex((index, at) => at > 0 && index <= indices[at - 1]!)
   if (at > 0) throw argumentError(`${name} has indices that do not ascend, at indices[${at}]`, RangeError)
+  const odd = values.findIndex((value) => !Number.isFinite(value))
+  if (odd >= 0)
+    throw argumentError(`${name} holds ${values[odd]}, at values[${odd}]; finite numbers are needed`, RangeError)
 }

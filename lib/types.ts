@@ -147,8 +147,8 @@ export type Provider = 'cuda' | 'tensorrt' | 'coreml' | 'directml' | 'openvino' 
 /** A processor of this machine, or a kind of which there is none. */
 export interface Processor {
   /** What the option `device` takes: `cpu`, `cuda:0`, `metal`; `cuda` where there is none of that kind. */
-  readonly device: string
-  /** Its maker's name; null where there is none. */
+  readonly device: Exclude<Device, 'auto'>
+  /** Its maker's name; null where there is none, or where the system does not tell that of the CPU. */
   readonly name: string | null
   /** Bytes of its own memory; of the CPU, the machine's, or its cgroup's limit. */
   readonly memory: number | null
@@ -559,15 +559,15 @@ export interface ModelInfo {
   /** Whether the model's own pipeline scales vectors to length 1. */
   readonly normalizes: boolean
   /** What executes the model. */
-  readonly backend: string
-  /** The processor in use. */
-  readonly device: string
+  readonly backend: NonNullable<LoadOptions['backend']>
+  /** The processor in use, several with commas; a provider of ONNX Runtime with `backend: 'onnx'`. */
+  readonly device: Exclude<Device, 'auto'> | `cuda:${number},${string}` | Provider
   /** Why that processor. */
   readonly deviceReason: string
   /** What is against a GPU that this binary was made for, where `auto` leaves it aside; it was told as a warning, too. */
   readonly deviceWarning?: string
-  /** The number format of the weights in use. */
-  readonly dtype: string
+  /** The number format of the weights in use; `int4` of an ONNX graph that has it. */
+  readonly dtype: Exclude<LoadOptions['dtype'], 'auto' | undefined> | 'int4'
   /** Why that number format. */
   readonly dtypeReason: string
   /** The instruction set in use. */

@@ -128,6 +128,8 @@ impl From<HubOptions> for engine::HubOptions {
                 Some("modelscope") => Source::ModelScope,
                 _ => Source::HuggingFace,
             },
+            // That of the call: the variables are read on another thread, later.
+            working_folder: std::env::current_dir().ok(),
         }
     }
 }

@@ -3,7 +3,8 @@ import type { Embedder } from '@x/embed-native'
 
 import { command, UsageError } from '../command.js'
 import { type inputOptions, items } from '../input.js'
-import { json, loadEmbedder, modelOptions } from '../model.js'
+import { DEFAULT_EMBEDDER, json, loadEmbedder, modelOptions } from '../model.js'
+import { counted } from '../screen.js'
 
 const { model: _, ...options } = modelOptions
 
@@ -24,7 +25,7 @@ interface Measured {
 }
 
 export const bench = command({
-  about: 'how fast a model runs here',
+  about: `how fast a model runs here (${DEFAULT_EMBEDDER})`,
   usage: '[folder|name]',
   operands: [0, 1],
   options: {
@@ -47,7 +48,7 @@ export const bench = command({
     if (options.json)
       return screen.json({ model: embedder.info.model, backend, dtype, kernel, threads, loadMs, workloads: rows })
     await screen.line(
-      `${embedder.info.model}: ${backend}, ${dtype}, ${kernel}, ${threads} threads; loaded in ${loadMs} ms\n`,
+      `${embedder.info.model}: ${backend}, ${dtype}, ${kernel}, ${counted(threads, 'thread')}; loaded in ${loadMs} ms\n`,
     )
     await screen.table(
       ['workload', 'tokens/s', 'texts/s', 'call p50 ms', 'call p99 ms'],
@@ -67,7 +68,7 @@ async function workloads(file: string | undefined): Promise<[string, string[]][]
   const own: string[] = []
   for await (const item of items([file], inputSettings)) own.push(item.text)
   if (own.length === 0) throw new UsageError(`${file} holds no texts`)
-  return [...all, [`${own.length} texts of ${file}`, own]]
+  return [...all, [`${counted(own.length, 'text')} of ${file}`, own]]
 }
 
 const inputSettings: { readonly [Name in keyof typeof inputOptions]?: undefined } = {}

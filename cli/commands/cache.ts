@@ -4,7 +4,7 @@ import { type CacheToolOptions, cache as tools } from '@x/embed-native'
 import { command, UsageError } from '../command.js'
 import { hubOptions, json } from '../model.js'
 import { meant, type Values } from '../options.js'
-import { bytes, type Screen } from '../screen.js'
+import { bytes, counted, type Screen } from '../screen.js'
 
 const { source, 'cache-dir': cacheDir } = hubOptions
 const options = { source, 'cache-dir': cacheDir, json } as const
@@ -39,7 +39,7 @@ const TOOLS: Readonly<Record<string, (work: Work) => Promise<void>>> = {
     if (damaged.length > 0)
       throw new Trouble(
         'ERR_INTEGRITY',
-        `${damaged.length} files are damaged: cache remove <name>, then download <name>, for each of these models`,
+        `damaged: ${counted(damaged.length, 'file')}; cache remove <name>, then download <name>, for each of these models`,
       )
     if (!json) await screen.line('all files are right')
   },

@@ -2,7 +2,7 @@
 import { command } from '../command.js'
 import { examine, type Report } from '../examination.js'
 import { json } from '../model.js'
-import { bytes, type Screen } from '../screen.js'
+import { bytes, counted, type Screen } from '../screen.js'
 
 export const doctor = command({
   about: 'what this machine has, what of it is used and why, and what would help',
@@ -37,7 +37,7 @@ async function print(report: Report, screen: Screen): Promise<void> {
       'cache',
       problem !== null
         ? 'unknown'
-        : (cache.problem ?? `${cache.folder}: ${cache.models} models, ${bytes(cache.bytes ?? 0)}`),
+        : (cache.problem ?? `${cache.folder}: ${counted(cache.models ?? 0, 'model')}, ${bytes(cache.bytes ?? 0)}`),
     ],
     ['governor', cpu.governor ?? 'not told by this system'],
     ['idle states', cpu.idleStates === null ? 'not told by this system' : cpu.idleStates.join(' ')],

@@ -1,11 +1,11 @@
 /** `info`: what a model says about itself once it is loaded. */
 import { command } from '../command.js'
-import { json, loadFor, modelOptions, TASKS } from '../model.js'
+import { DEFAULT_EMBEDDER, json, loadFor, modelOptions, TASKS } from '../model.js'
 
 const { model: _, ...options } = modelOptions
 
 export const info = command({
-  about: 'what is known about a model, once it is loaded',
+  about: `what is known about a model, once it is loaded (${DEFAULT_EMBEDDER})`,
   usage: '[folder|name]',
   operands: [0, 1],
   options: { ...options, task: { kind: 'choice', choices: TASKS, about: 'what it is loaded for (embed)' }, json },

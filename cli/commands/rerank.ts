@@ -1,16 +1,16 @@
 /** `rerank`: documents in the order in which they answer a query. */
 import { command, UsageError } from '../command.js'
 import { type Item, inputOptions, items } from '../input.js'
-import { DEFAULT_RERANKER, json, loadReranker, modelOptions } from '../model.js'
+import { json, loadReranker, rerankerOptions } from '../model.js'
 import { plain } from '../screen.js'
 
 export const rerank = command({
-  about: `documents ordered by how well they answer a query (${DEFAULT_RERANKER})`,
+  about: 'documents ordered by how well they answer a query',
   usage: '--query <text> [file…]',
   operands: [0, Infinity],
   options: {
     query: { kind: 'text', short: 'q', about: 'what is asked' },
-    ...modelOptions,
+    ...rerankerOptions,
     ...inputOptions,
     top: { kind: 'number', short: 'n', range: [1, 2 ** 24], about: 'how many to print (all)' },
     score: { kind: 'choice', choices: ['model', 'sigmoid', 'logit'], about: 'which number a document gets' },

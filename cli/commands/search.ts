@@ -4,10 +4,10 @@ import { type Embedder, type Match, topK } from '@x/embed-native'
 import { command, UsageError } from '../command.js'
 import { json, loadEmbedder, loadReranker, modelOptions } from '../model.js'
 import { type Passage, passagesOf, TEXT_FILES, textFiles } from '../passages.js'
-import { plain, type Screen } from '../screen.js'
+import { counted, plain, type Screen } from '../screen.js'
 
 /** What is of the embedder alone. */
-const OWN = { adapter: undefined, pooling: undefined, 'onnx-file': undefined }
+const OWN = { pooling: undefined, 'onnx-file': undefined }
 
 /** So many of the nearest are read again by a reranker. */
 const CANDIDATES = 50
@@ -21,11 +21,13 @@ export const search = command({
     top: { kind: 'number', short: 'n', range: [1, 1000], about: 'how many (10)' },
     ext: { kind: 'text', value: 'md,txt', about: `files to read (${TEXT_FILES.join(',')})` },
     reranker: { kind: 'text', value: 'folder|name', about: 'a cross-encoder that orders the nearest again' },
+    'reranker-adapter': { kind: 'text', value: 'folder|name', about: 'a LoRA adapter to merge into it' },
     json,
   },
   examples: ["embed-native search ~/notes 'how do I renew the certificate'"],
   async run({ operands: [folder = '', ...words], options, screen, signal }) {
-    const { top = 10, ext, reranker } = options
+    const { top = 10, ext, reranker, 'reranker-adapter': adapter } = options
+    if (adapter !== undefined && reranker === undefined) throw new UsageError('--reranker-adapter needs --reranker')
     const query = words.join(' ')
     const extensions = ext?.split(',').map((name) => name.trim().replace(/^\./, '').toLowerCase()) ?? TEXT_FILES
     const files = await textFiles(folder, extensions)
@@ -36,14 +38,14 @@ export const search = command({
       if (found) passages.push(...found)
       else binary++
     }
-    if (binary > 0) screen.remark(`${binary} files are passed over: they are no text in UTF-8`)
+    if (binary > 0) screen.remark(`passed over, as no text in UTF-8: ${counted(binary, 'file')}`)
     if (passages.length === 0) throw new UsageError(`${folder} holds no text in files of ${extensions.join(', ')}`)
     const count = reranker === undefined ? top : Math.max(top, CANDIDATES)
     const embedder = await loadEmbedder(options, screen, signal)
     const near = await nearest(embedder, query, passages, { count, screen, signal })
     let hits: Hit[] = near.map(({ index, score }) => ({ score, ...passages[index]! }))
     if (reranker !== undefined) {
-      const model = await loadReranker({ ...options, ...OWN, model: reranker }, screen, signal)
+      const model = await loadReranker({ ...options, ...OWN, model: reranker, adapter }, screen, signal)
       const ranked = await model.rerank(query, hits, { topN: top, signal })
       hits = ranked.map(({ score, document }) => ({ ...document, score }))
     }

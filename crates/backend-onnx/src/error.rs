@@ -57,7 +57,7 @@ pub enum LoadError {
         least: String,
     },
     /// A provider that the library has and cannot start.
-    #[error("{provider} of {library} does not start: {message}")]
+    #[error("{provider} of {library} does not start: {message} ({needs})")]
     Provider {
         /// Its name.
         provider: &'static str,
@@ -65,9 +65,14 @@ pub enum LoadError {
         library: String,
         /// What the library said.
         message: String,
+        /// What it needs.
+        needs: &'static str,
     },
     /// None of the providers that were asked for computes here.
-    #[error("none of these providers computes here: {against}; {library} has {has}")]
+    #[error(
+        "none of these providers computes here: {against}; {library} has {has}; name \"cpu\" as the last of them to go on \
+         without"
+    )]
     NoProvider {
         /// What is against each.
         against: String,

@@ -12,7 +12,7 @@ use ort::environment::Environment;
 use crate::LoadError;
 use crate::gate::{self, Inside};
 
-/// Names the library's file, and wins over what a caller found.
+/// Names the library's file.
 const VARIABLE: &str = "ORT_DYLIB_PATH";
 
 /// The library in use.
@@ -74,13 +74,12 @@ struct File {
 }
 
 impl File {
-    /// The variable's if it is set, else the caller's.
+    /// The caller's, who has read the variable if it is set; else the variable's.
     fn choose(hint: Option<&Path>) -> Result<Self, LoadError> {
         let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
-        let (path, named_by) = match (&variable, hint) {
-            (Some(value), _) => (Path::new(value), VARIABLE),
-            (None, Some(hint)) => (hint, "onnxLibrary"),
-            (None, None) => return Err(LoadError::NoLibrary { least: least() }),
+        let named_by = if variable.is_some() { VARIABLE } else { "onnxLibrary" };
+        let Some(path) = hint.or(variable.as_deref().map(Path::new)) else {
+            return Err(LoadError::NoLibrary { least: least() });
         };
         // Absolute and without links, so that the system's loader searches for nothing.
         let found = path.canonicalize().map_err(|error| (path.into(), error.to_string()));

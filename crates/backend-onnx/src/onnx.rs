@@ -30,7 +30,7 @@ const PADDING: Padding = Padding { step: 1, most: 4096, small: 0, full: (115, 10
 /// What a load may decide.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The library's file, where `ORT_DYLIB_PATH` does not name it.
+    /// The library's file; none is the one that `ORT_DYLIB_PATH` names.
     pub library: Option<PathBuf>,
     /// Threads that compute one run.
     pub threads: usize,

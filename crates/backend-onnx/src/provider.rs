@@ -44,6 +44,27 @@ impl Provider {
         Self::ALL.iter().find(|&&(_, provider)| provider == self).map_or("", |(name, _)| name)
     }
 
+    /// What it needs to start, besides a library that was built with it
+    /// (<https://onnxruntime.ai/docs/execution-providers>; onnxruntime-node 1.24.3, `script/install-metadata.js`).
+    pub(crate) fn needs(self) -> &'static str {
+        match self {
+            Self::Cuda => {
+                "it needs NVIDIA's driver, CUDA and cuDNN of the versions it was built for, and its own files beside the \
+                 library: onnxruntime-node brings those for Linux on x64, for CUDA 12 and cuDNN 9, unless it is installed \
+                 with --ignore-scripts"
+            }
+            Self::TensorRt => {
+                "it needs what cuda needs, its own files that come with those, and TensorRT of the version it was built for"
+            }
+            Self::CoreMl => "it needs macOS 10.15 or later",
+            Self::DirectMl => "it needs a GPU of DirectX 12, and DirectML.dll beside the library",
+            Self::OpenVino => {
+                "it needs Intel's OpenVINO of the version it was built for, and its own files beside the library"
+            }
+            Self::Cpu => "it needs nothing: the library may be broken",
+        }
+    }
+
     /// Whether the library that is loaded was built with it.
     fn is_there(self) -> bool {
         let asked = match self {
@@ -128,6 +149,7 @@ mod tests {
                 provider: provider.name(),
                 library: LIBRARY.into(),
                 message: "no device".into(),
+                needs: provider.needs(),
             }),
         };
         let found = first_usable(asked, LIBRARY, |provider| there.contains(&provider), open);
@@ -141,16 +163,18 @@ mod tests {
         assert_eq!(tried(&[Cuda, Cpu], &[Cuda, Cpu], &[Cuda, Cpu]).unwrap(), (Cuda, String::new()));
         let (provider, against) = tried(&[TensorRt, Cuda, Cpu], &[Cuda, Cpu], &[Cpu]).unwrap();
         assert_eq!(provider, Cpu);
-        let expected =
-            "tensorrt is not in onnxruntime 1.31.1; cuda of onnxruntime 1.31.1 does not start: no device";
-        assert_eq!(against, expected);
+        let expected = "tensorrt is not in onnxruntime 1.31.1; cuda of onnxruntime 1.31.1 does not start: no device (it needs NVIDIA's";
+        assert!(against.starts_with(expected) && against.contains("--ignore-scripts"), "{against}");
     }
 
     #[test]
     fn none_that_works_is_a_fault_with_what_there_is() {
         use Provider::{CoreMl, Cpu, Cuda};
         let error = tried(&[CoreMl, Cuda], &[Cuda, Cpu], &[Cpu]).unwrap_err().to_string();
-        assert!(error.contains("coreml is not in") && error.contains("1.31.1 has cuda, cpu"), "{error}");
+        assert!(
+            error.contains("coreml is not in") && error.contains("1.31.1 has cuda, cpu; name"),
+            "{error}"
+        );
         // What is against the CPU is told as such.
         assert!(matches!(tried(&[Cuda, Cpu], &[Cpu], &[]), Err(LoadError::Provider { provider: "cpu", .. })));
     }

@@ -84,7 +84,8 @@ fn open(
     let mut builder = builder(library, threads, provider).map_err(|error| LoadError::Provider {
         provider: provider.name(),
         library: library.name(),
-        message: one_line(error.message()),
+        message: said(error.message()),
+        needs: provider.needs(),
     })?;
     for (location, bytes) in files {
         builder = builder
@@ -110,6 +111,24 @@ fn builder(library: &Library, threads: usize, provider: Provider) -> Result<Sess
     Ok(builder)
 }
 
+/// What is wrong, without the place in ONNX Runtime's sources that comes before it.
+fn said(message: &str) -> String {
+    one_line(message.rsplit_once("FAIL : ").map_or(message, |(_, said)| said))
+}
+
 fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_told_without_its_place_in_sources() {
+        let fault = "/src/core/provider_bridge_ort.cc:1539 onnxruntime::Provider& onnxruntime::ProviderLibrary::Get() \
+                     [ONNXRuntimeError] : 1 : FAIL : Failed to load library libx.so\nwith error: no file";
+        assert_eq!(said(fault), "Failed to load library libx.so with error: no file");
+        assert_eq!(said("no  device"), "no device");
+    }
 }

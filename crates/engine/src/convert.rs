@@ -52,7 +52,7 @@ pub fn convert(
 
 fn converted(folder: &Path, wanted: &Conversion, cancelled: &AtomicBool) -> Result<Converted, Error> {
     if !folder.is_dir() {
-        return Err(Error::NotConvertible { name: folder.display().to_string() });
+        return Err(Error::OnlyFolders { name: folder.display().to_string() });
     }
     let format = format(wanted)?;
     check_model(folder, format)?;
@@ -302,7 +302,7 @@ fn uses(folder: &Path, dtype: Dtype) -> Result<Uses, Error> {
     }
     match (all, fault) {
         (Some(uses), _) => Ok(uses),
-        (None, fault) => Err(fault.unwrap_or(Error::NotConvertible { name: folder.display().to_string() })),
+        (None, fault) => Err(fault.unwrap_or(Error::OnlyFolders { name: folder.display().to_string() })),
     }
 }
 

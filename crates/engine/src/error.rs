@@ -15,11 +15,12 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
-    /// What is to be converted is not there.
+    /// A folder that is to be converted, or is registered, is not there; no hub is asked for it.
     #[error(
-        "{name:?} is no folder: pass the folder of a model; `download` brings a model by its name and gives its folder"
+        "{name:?} is no folder: pass the folder of a model; of a model by name, `await download(name)` brings it and gives \
+         its folder"
     )]
-    NotConvertible {
+    OnlyFolders {
         /// What was asked for.
         name: String,
     },
@@ -138,6 +139,12 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A number that an option of a call cannot be.
+    #[error("{message}")]
+    Range {
+        /// What it may be.
+        message: String,
+    },
     /// A name that nothing goes by.
     #[error("there is no {what} {name:?}{hint}")]
     UnknownModel {
@@ -160,7 +167,9 @@ pub enum Error {
     },
     /// A model that the memory budget has no room for.
     #[error(
-        "{uid:?} needs about {bytes} bytes; of the memory budget of {budget} bytes, 70 % are for models, a share of {share}          bytes for each of {models}, and {held} bytes are held: raise memoryBudget, terminate a model and dispose its          handles, or take a smaller one"
+        "{uid:?} needs about {bytes} bytes; of the memory budget of {budget} bytes, 70 % are for models, a share of {share} \
+         bytes for each of {models}, and {held} bytes are held: raise memoryBudget to {enough} bytes, terminate a model and \
+         dispose its handles, or take a smaller one"
     )]
     Budget {
         /// The running model's uid.
@@ -175,6 +184,8 @@ pub enum Error {
         models: usize,
         /// What is held already.
         held: u64,
+        /// The least budget that would do.
+        enough: u64,
     },
     /// A model that was terminated before it was ready.
     #[error("{uid:?} was terminated while it was loaded; launch it again to use it")]
@@ -218,7 +229,7 @@ impl Error {
     /// The stable code, listed in `docs/errors.md`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotAFolder { .. } | Self::NotConvertible { .. } | Self::NotAnAdapter { .. } => {
+            Self::NotAFolder { .. } | Self::OnlyFolders { .. } | Self::NotAnAdapter { .. } => {
                 "ERR_MODEL_NOT_FOUND"
             }
             Self::Hub(error) => hub_code(error),
@@ -234,7 +245,8 @@ impl Error {
             Self::Run(error) => run_code(error),
             Self::OutsideFolder { .. } | Self::Vocabulary { .. } => "ERR_MODEL_FILE",
             Self::UnknownPrompt { .. } => "ERR_PROMPT",
-            Self::OutOfRange { .. } | Self::Options { .. } => "ERR_INVALID_ARGUMENT",
+            Self::OutOfRange { .. } | Self::Range { .. } => "ERR_OUT_OF_RANGE",
+            Self::Options { .. } => "ERR_INVALID_ARGUMENT",
             Self::Unavailable { .. } => "ERR_UNSUPPORTED",
             Self::Device { .. } => "ERR_DEVICE",
             Self::Library { .. } => "ERR_BACKEND",
@@ -308,7 +320,7 @@ fn run_code(error: &backend::Error) -> &'static str {
 fn text_code(error: &text::Error) -> &'static str {
     match error {
         text::Error::TooLong { .. } => "ERR_TEXT_TOO_LONG",
-        text::Error::NoRoom { .. } => "ERR_INVALID_ARGUMENT",
+        text::Error::NoRoom { .. } => "ERR_OUT_OF_RANGE",
         _ => "ERR_TOKENIZER",
     }
 }

@@ -26,8 +26,14 @@ struct Executor {
 /// Number formats on GPUs.
 const GPU_DTYPES: &[&str] = &["f32", "bf16", "f16"];
 
+/// All number formats that a load may ask for.
+pub(crate) const DTYPES: [&str; 5] = ["auto", "f32", "bf16", "f16", "int8"];
+
+/// All executors, by name.
+pub(crate) const BACKENDS: [&str; 3] = [EXECUTORS[0].name, EXECUTORS[1].name, EXECUTORS[2].name];
+
 /// The first is the default on the CPU, the first of those on GPUs there.
-const EXECUTORS: &[Executor] = &[
+const EXECUTORS: &[Executor; 3] = &[
     Executor {
         name: "native",
         on_gpus: false,
@@ -167,7 +173,11 @@ fn decide(
 }
 
 fn check_dtype(executor: &Executor, chosen: &Chosen, options: &LoadOptions) -> Result<(), Error> {
-    let (dtypes, place) = if chosen.on_gpu() { (GPU_DTYPES, " on GPUs") } else { (executor.dtypes, "") };
+    let (dtypes, place) = match chosen.on_gpu() {
+        true => (GPU_DTYPES, " on GPUs"),
+        false if executor.on_gpus => (executor.dtypes, " on the CPU"),
+        false => (executor.dtypes, ""),
+    };
     match asked(&options.dtype).filter(|dtype| !dtypes.contains(dtype)) {
         None => Ok(()),
         Some(dtype) => {
@@ -179,12 +189,9 @@ fn check_dtype(executor: &Executor, chosen: &Chosen, options: &LoadOptions) -> R
 }
 
 fn named(backend: &str) -> Result<&'static Executor, Error> {
-    EXECUTORS.iter().find(|executor| executor.name == backend).ok_or_else(|| {
-        let names: Vec<_> = EXECUTORS.iter().map(|executor| executor.name).collect();
-        Error::Unavailable {
-            what: format!("backend {backend:?}"),
-            remedy: format!("there are {}", names.join(", ")),
-        }
+    EXECUTORS.iter().find(|executor| executor.name == backend).ok_or_else(|| Error::Unavailable {
+        what: format!("backend {backend:?}"),
+        remedy: format!("there are {}", BACKENDS.join(", ")),
     })
 }
 
@@ -278,6 +285,20 @@ mod tests {
             assert_eq!(decided(options, Some(nobody)).unwrap(), expected, "{options:?}");
         }
         assert_eq!(decided(["", "", ""], None).unwrap(), "native Cpu");
+    }
+
+    #[test]
+    fn number_formats_are_all_listed_and_told_by_place() {
+        let all = EXECUTORS.iter().flat_map(|executor| executor.dtypes).chain(GPU_DTYPES);
+        assert!(all.into_iter().all(|dtype| DTYPES.contains(dtype)));
+        for (options, expected) in [
+            (["candle", "cpu", "bf16"], "backend \"candle\" computes in f32 on the CPU"),
+            (["candle", "cuda", "int8"], "backend \"candle\" computes in f32, bf16, f16 on GPUs"),
+            (["native", "cpu", "f16"], "backend \"native\" computes in f32, bf16, int8 in"),
+        ] {
+            let error = decided(options, Some(h100)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub struct LoadOptions {
     /// The graph's file below the model's folder, for `"onnx"`; `None`: the one of the number format.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub onnx_file: Option<String>,
-    /// The file of the ONNX Runtime library, for `"onnx"` where `ORT_DYLIB_PATH` names none.
+    /// The file of the ONNX Runtime library, for `"onnx"`; none is the one that `ORT_DYLIB_PATH` names.
     #[serde(skip)]
     pub onnx_library: Option<String>,
     /// Where a model comes from that is named and not a folder.

@@ -32,6 +32,17 @@ pub struct Options {
     pub endpoint: Option<String>,
     /// Which kind of hub.
     pub source: Source,
+    /// Where paths in variables are seen from; none: where the process is when they are used.
+    pub working_folder: Option<PathBuf>,
+}
+
+impl Options {
+    fn full(&self, path: PathBuf) -> PathBuf {
+        match &self.working_folder {
+            Some(from) => from.join(path),
+            None => path,
+        }
+    }
 }
 
 /// A secret: never printed.
@@ -157,7 +168,7 @@ impl Settings {
             cache: options
                 .cache_dir
                 .clone()
-                .unwrap_or_else(|| cache(options.source, &variable, home.as_deref())),
+                .unwrap_or_else(|| options.full(cache(options.source, &variable, home.as_deref()))),
             offline: options.offline.unwrap_or_else(|| {
                 ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]
                     .iter()
@@ -171,8 +182,8 @@ impl Settings {
             proxies: proxies(&variable),
             certificates: Certificates {
                 instead: first(&variable, &["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
-                    .map(PathBuf::from),
-                besides: variable("NODE_EXTRA_CA_CERTS").map(PathBuf::from),
+                    .map(|path| options.full(path.into())),
+                besides: variable("NODE_EXTRA_CA_CERTS").map(|path| options.full(path.into())),
             },
             revision,
             source: options.source,
@@ -277,7 +288,9 @@ fn stored_token(options: &Options, variable: Variable<'_>, home: Option<&Path>) 
     let own = || hugging_face_home(variable, home).join("token");
     let path = variable("HF_TOKEN_PATH").map_or_else(own, |path| expanded(path, home));
     // Nobody asked for it: one that cannot be read is none.
-    std::fs::read_to_string(path).ok().filter(|secret| !secret.trim().is_empty() && secret.len() < 4096)
+    std::fs::read_to_string(options.full(path))
+        .ok()
+        .filter(|secret| !secret.trim().is_empty() && secret.len() < 4096)
 }
 
 fn patience(variable: Variable<'_>) -> Result<Patience, Error> {
@@ -327,6 +340,17 @@ mod tests {
         ] {
             assert_eq!(settings(Options::default(), variables).unwrap().cache, PathBuf::from(expected));
         }
+    }
+
+    #[test]
+    fn relative_paths_in_variables_are_those_of_the_working_folder() {
+        let options = Options { working_folder: Some("/w".into()), ..Options::default() };
+        let variables = &[("HF_HOME", "hf"), ("SSL_CERT_FILE", "a.pem"), ("NODE_EXTRA_CA_CERTS", "/b.pem")];
+        let found = settings(options.clone(), variables).unwrap();
+        assert_eq!(found.cache, Path::new("/w/hf/hub"));
+        let Certificates { instead, besides } = found.certificates;
+        assert_eq!((instead, besides), (Some("/w/a.pem".into()), Some("/b.pem".into())));
+        assert_eq!(settings(options, &[("HF_HUB_CACHE", "c")]).unwrap().cache, Path::new("/w/c"));
     }
 
     #[test]

@@ -10,6 +10,11 @@ pub(crate) fn shared(budget: u64) -> u64 {
     budget / 10 * 7 + budget % 10 * 7 / 10
 }
 
+/// The least budget of which models may hold so many bytes.
+fn enough(bytes: u64) -> u64 {
+    (u128::from(bytes) * 10).div_ceil(7).try_into().unwrap_or(u64::MAX)
+}
+
 /// The bytes that are given out, as long as their holders live.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -41,7 +46,8 @@ impl Ledger {
         if bytes <= share && bytes <= shared(budget).saturating_sub(held) {
             return Ok(());
         }
-        Err(Error::Budget { uid: uid.into(), bytes, share, budget, models, held })
+        let enough = enough(bytes.saturating_mul(models.max(1) as u64).max(bytes.saturating_add(held)));
+        Err(Error::Budget { uid: uid.into(), bytes, share, budget, models, held, enough })
     }
 }
 
@@ -59,7 +65,10 @@ mod tests {
         let first = Arc::new(());
         ledger.lend(700, &first);
         let error = ledger.check("b", 1, 1000, 2).unwrap_err();
-        assert!(matches!(error, Error::Budget { share: 350, held: 700, .. }), "{error}");
+        assert!(matches!(error, Error::Budget { share: 350, held: 700, enough: 1002, .. }), "{error}");
+        let told = error.to_string();
+        assert!(told.contains("raise memoryBudget to 1002 bytes") && !told.contains("  "), "{told}");
+        assert!(ledger.check("b", 1, 1002, 2).is_ok() && ledger.check("b", 1, 1001, 2).is_err());
         drop(first);
         assert!(ledger.check("b", 350, 1000, 2).is_ok(), "what was held is free");
         assert!(ledger.check("b", 351, 1000, 2).is_err(), "the share is what it was");

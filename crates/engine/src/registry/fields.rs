@@ -25,6 +25,14 @@ impl Origin<'_> {
         }
     }
 
+    /// A number of it that is none of those it may be.
+    fn range(self, message: String) -> Error {
+        match self {
+            Self::Call(name) => Error::Range { message: format!("{name}: {message}") },
+            Self::File(_) => self.fault(message),
+        }
+    }
+
     /// The text as JSON.
     pub(crate) fn parse(self, text: &[u8]) -> Result<Value, Error> {
         serde_json::from_slice(text).map_err(|error| self.fault(format!("is not valid JSON: {error}")))
@@ -67,21 +75,28 @@ impl<'a> Fields<'a> {
 
     /// A whole number from 1 on. Absent: `None`.
     pub(crate) fn whole(&self, name: &str, most: u64) -> Result<Option<u64>, Error> {
-        let Some(value) = self.value(name) else { return Ok(None) };
-        // JavaScript writes 4e9 as a whole number, people may write it as it is.
-        let exact = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
-        let number = value.as_u64().or_else(|| value.as_f64().and_then(exact));
-        match number.filter(|number| (1..=most).contains(number)) {
-            Some(number) => Ok(Some(number)),
-            None => Err(self.fault(format!("{name} must be a whole number from 1 to {most}, got {value}"))),
-        }
+        self.number(name, most, "")
     }
 
     /// As [`whole`](Self::whole); null is a value of its own, no limit.
     pub(crate) fn limit(&self, name: &str, most: u64) -> Result<Option<Option<u64>>, Error> {
         match self.value(name) {
             Some(Value::Null) => Ok(Some(None)),
-            _ => Ok(self.whole(name, most)?.map(Some)),
+            _ => Ok(self.number(name, most, ", or null for no limit")?.map(Some)),
+        }
+    }
+
+    fn number(&self, name: &str, most: u64, or: &str) -> Result<Option<u64>, Error> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        // JavaScript writes 4e9 as a whole number, people may write it as it is.
+        let exact = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
+        let number = value.as_u64().or_else(|| value.as_f64().and_then(exact));
+        match number.filter(|number| (1..=most).contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => {
+                let message = format!("{name} must be a whole number from 1 to {most}{or}, got {value}");
+                Err(if value.is_number() { self.origin.range(message) } else { self.fault(message) })
+            }
         }
     }
 
@@ -101,6 +116,31 @@ impl<'a> Fields<'a> {
             Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
             Some(other) => Err(self.fault(format!("{name} must be a text, got {other}"))),
         }
+    }
+
+    /// One of some words.
+    pub(crate) fn word(&self, name: &str, known: &[&str]) -> Result<Option<String>, Error> {
+        let word = self.text(name)?;
+        word.iter().try_for_each(|word| self.check_word(name, word, known))?;
+        Ok(word)
+    }
+
+    /// Some of some words, as an array.
+    pub(crate) fn words(&self, name: &str, known: &[&str]) -> Result<Option<Vec<String>>, Error> {
+        let words = self.texts(name)?;
+        for (at, word) in words.iter().flatten().enumerate() {
+            self.check_word(&format!("{name}[{at}]"), word, known)?;
+        }
+        Ok(words)
+    }
+
+    fn check_word(&self, name: &str, word: &str, known: &[&str]) -> Result<(), Error> {
+        if known.contains(&word) {
+            return Ok(());
+        }
+        let all = known.iter().map(|known| format!("{known:?}")).collect::<Vec<_>>().join(" or ");
+        let meant = meant(word, known.iter().copied());
+        Err(self.fault(format!("{name} must be {all}, got {word:?}{meant}")))
     }
 
     /// Texts that are not empty, as an array; at least one, at most 64.
@@ -191,7 +231,13 @@ mod tests {
         assert_eq!(fields.whole("memoryBudget", u64::MAX).unwrap(), Some(4_000_000_000));
         assert_eq!(fields.numbers("lengthBuckets", 3).unwrap(), Some(vec![1, 3]));
         assert_eq!(fields.whole("absent", 1).unwrap(), None);
-        for wrong in [fields.whole("memoryBudget", 7).unwrap_err(), fields.flag("warmUp").unwrap_err()] {
+        let beyond = fields.limit("memoryBudget", 7).unwrap_err();
+        assert_eq!(beyond.code(), "ERR_OUT_OF_RANGE");
+        assert!(
+            beyond.to_string().ends_with("from 1 to 7, or null for no limit, got 4000000000.0"),
+            "{beyond}"
+        );
+        for wrong in [fields.whole("lengthBuckets", 7).unwrap_err(), fields.flag("warmUp").unwrap_err()] {
             assert_eq!(wrong.code(), "ERR_INVALID_ARGUMENT", "{wrong}");
         }
         assert!(fields.numbers("lengthBuckets", 2).is_err() && fields.text("warmUp").is_err());

@@ -64,7 +64,11 @@ impl Plan {
     }
 
     fn bytes(&self) -> Result<u64, Error> {
-        load::bytes(Path::new(&self.registration.folder), &self.options, self.registration.task)
+        let folder = Path::new(&self.registration.folder);
+        if !folder.is_dir() {
+            return Err(Error::OnlyFolders { name: self.registration.folder.clone() });
+        }
+        load::bytes(folder, &self.options, self.registration.task)
     }
 }
 

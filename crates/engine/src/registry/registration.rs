@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use backend::PoolingMode;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::fields::{Fields, Origin};
+use crate::executor::{BACKENDS, DTYPES};
 use crate::load::Task;
+use crate::place::Asked;
 use crate::{Error, LoadOptions};
 
 /// What is known of a model before it is loaded.
@@ -39,6 +42,9 @@ const NAMES: [&str; 12] = [
     "onnxFile",
 ];
 
+/// Those of ONNX Runtime, also for a build without it.
+const PROVIDERS: [&str; 6] = ["cuda", "tensorrt", "coreml", "directml", "openvino", "cpu"];
+
 impl Registration {
     /// Reads what `about` says of a model; paths that are not full are seen from `base`.
     ///
@@ -51,14 +57,14 @@ impl Registration {
         let folder = folder.ok_or_else(|| origin.fault(format!("model {name:?} must name its folder")))?;
         let full = |path: String| full_path(&base.join(path), origin);
         let options = LoadOptions {
-            backend: fields.text("backend")?,
+            backend: fields.word("backend", &BACKENDS)?,
             device: device(&fields)?,
-            dtype: fields.text("dtype")?,
-            providers: fields.texts("providers")?.unwrap_or_default(),
+            dtype: fields.word("dtype", &DTYPES)?,
+            providers: fields.words("providers", &PROVIDERS)?.unwrap_or_default(),
             threads: fields.whole("threads", 1024)?.map(|threads| threads as usize),
-            max_length: fields.whole("maxLength", 1 << 31)?.map(|tokens| tokens as usize),
+            max_length: fields.whole("maxLength", (1 << 31) - 1)?.map(|tokens| tokens as usize),
             max_batch: fields.whole("maxBatch", 1 << 24)?.map(|texts| texts as usize),
-            pooling: fields.text("pooling")?,
+            pooling: fields.word("pooling", &PoolingMode::ALL.map(|(name, _)| name))?,
             adapter: fields.text("adapter")?.map(full).transpose()?,
             onnx_file: fields.text("onnxFile")?,
             ..LoadOptions::default()
@@ -69,18 +75,19 @@ impl Registration {
 
 /// A device, or an array of several: with commas, as [`LoadOptions`] has them.
 pub(crate) fn device(fields: &Fields<'_>) -> Result<Option<String>, Error> {
-    match fields.value("device") {
-        Some(Value::Array(_)) => Ok(fields.texts("device")?.map(|devices| devices.join(","))),
-        _ => fields.text("device"),
+    let device = match fields.value("device") {
+        Some(Value::Array(_)) => fields.texts("device")?.map(|devices| devices.join(",")),
+        _ => fields.text("device")?,
+    };
+    match device.as_deref().map(Asked::parse) {
+        Some(Err(wrong)) => Err(fields.fault(wrong)),
+        _ => Ok(device),
     }
 }
 
 fn task(fields: &Fields<'_>) -> Result<Task, Error> {
-    let Some(name) = fields.text("task")? else { return Ok(Task::Embed) };
-    Task::named(&name).ok_or_else(|| {
-        let known = Task::ALL.map(|(known, _)| format!("{known:?}")).join(", ");
-        fields.fault(format!("task must be one of {known}, got {name:?}"))
-    })
+    let name = fields.word("task", &Task::ALL.map(|(name, _)| name))?;
+    Ok(name.and_then(|name| Task::named(&name)).unwrap_or(Task::Embed))
 }
 
 /// A working directory that changes later changes nothing.
@@ -155,6 +162,12 @@ mod tests {
         assert_eq!(serde_json::to_value(&single).unwrap()["device"], "cuda:0");
     }
 
+    #[cfg(feature = "onnx")]
+    #[test]
+    fn the_providers_are_those_of_the_executor() {
+        assert_eq!(PROVIDERS, backend_onnx::Provider::ALL.map(|(name, _)| name));
+    }
+
     #[test]
     fn names_that_mean_something_else_are_refused() {
         for (name, code) in [
@@ -177,8 +190,16 @@ mod tests {
             (json!({ "folder": 7 }), "folder must be a text"),
             (
                 json!({ "folder": "x", "task": "sing" }),
-                "one of \"embed\", \"rerank\", \"classify\", \"sparse\", \"late\"",
+                "\"embed\" or \"rerank\" or \"classify\" or \"sparse\" or",
             ),
+            (json!({ "folder": "x", "backend": "onxx" }), "got \"onxx\" (did you mean \"onnx\"?)"),
+            (json!({ "folder": "x", "dtype": "b16" }), "got \"b16\" (did you mean \"bf16\"?)"),
+            (json!({ "folder": "x", "dtype": 16 }), "dtype must be a text, got 16"),
+            (json!({ "folder": "x", "pooling": "average" }), "pooling must be \"cls\" or"),
+            (json!({ "folder": "x", "providers": ["cpu", "cude"] }), "providers[1] must be \"cuda\" or"),
+            (json!({ "folder": "x", "device": "gpu" }), "device \"gpu\" is none; use \"auto\", \"cpu\""),
+            (json!({ "folder": "x", "device": ["cuda:0", "cuda:0"] }), "names one twice"),
+            (json!({ "folder": "x", "threads": 0 }), "threads must be a whole number from 1 to 1024, got 0"),
             (json!({ "folder": "x", "thread": 2 }), "mean \"threads\""),
             (json!({ "folder": "x", "providers": "cpu" }), "providers must be an array of 1 to 64 texts"),
             (json!({ "folder": "x", "providers": [""] }), "providers must be an array"),
