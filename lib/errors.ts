@@ -26,7 +26,7 @@ export function fromFault({ code, message }: Fault): Error {
 }
 
 function wrongArgument(code: unknown, message: string): Error | undefined {
-  if (code === 'ERR_OUT_OF_RANGE') return argumentError(message, RangeError)
+  if (code === 'ERR_ARGUMENT_RANGE') return argumentError(message, RangeError)
   return code === 'ERR_INVALID_ARGUMENT' ? argumentError(message) : undefined
 }
 

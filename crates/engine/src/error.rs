@@ -245,7 +245,7 @@ impl Error {
             Self::Run(error) => run_code(error),
             Self::OutsideFolder { .. } | Self::Vocabulary { .. } => "ERR_MODEL_FILE",
             Self::UnknownPrompt { .. } => "ERR_PROMPT",
-            Self::OutOfRange { .. } | Self::Range { .. } => "ERR_OUT_OF_RANGE",
+            Self::OutOfRange { .. } | Self::Range { .. } => "ERR_ARGUMENT_RANGE",
             Self::Options { .. } => "ERR_INVALID_ARGUMENT",
             Self::Unavailable { .. } => "ERR_UNSUPPORTED",
             Self::Device { .. } => "ERR_DEVICE",
@@ -320,7 +320,7 @@ fn run_code(error: &backend::Error) -> &'static str {
 fn text_code(error: &text::Error) -> &'static str {
     match error {
         text::Error::TooLong { .. } => "ERR_TEXT_TOO_LONG",
-        text::Error::NoRoom { .. } => "ERR_OUT_OF_RANGE",
+        text::Error::NoRoom { .. } => "ERR_ARGUMENT_RANGE",
         _ => "ERR_TOKENIZER",
     }
 }

@@ -205,7 +205,7 @@ fn conversions_that_make_no_sense_are_refused() {
     }
     let error = run(Path::new("org/name"), Conversion::default()).unwrap_err();
     assert_eq!(error.code(), "ERR_MODEL_NOT_FOUND");
-    assert!(error.to_string().contains("`download` brings a model by its name"), "{error}");
+    assert!(error.to_string().contains("`await download(name)` brings it"), "{error}");
     assert!(!output.exists());
 }
 

@@ -18,7 +18,10 @@ fn libraries() -> Vec<PathBuf> {
     std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
+/// With that library, or the one that a child of these tests is to take.
 fn options(library: &Path) -> LoadOptions {
+    let named = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
+    let library = named.as_deref().unwrap_or(library);
     LoadOptions {
         backend: Some("onnx".into()),
         onnx_library: Some(library.to_string_lossy().into()),

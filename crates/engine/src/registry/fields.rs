@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(fields.numbers("lengthBuckets", 3).unwrap(), Some(vec![1, 3]));
         assert_eq!(fields.whole("absent", 1).unwrap(), None);
         let beyond = fields.limit("memoryBudget", 7).unwrap_err();
-        assert_eq!(beyond.code(), "ERR_OUT_OF_RANGE");
+        assert_eq!(beyond.code(), "ERR_ARGUMENT_RANGE");
         assert!(
             beyond.to_string().ends_with("from 1 to 7, or null for no limit, got 4000000000.0"),
             "{beyond}"
