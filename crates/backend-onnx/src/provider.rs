@@ -45,7 +45,7 @@ impl Provider {
     }
 
     /// What it needs to start, besides a library that was built with it
-    /// (<https://onnxruntime.ai/docs/execution-providers>; onnxruntime-node 1.24.3, `script/install-metadata.js`).
+    /// (<https://onnxruntime.ai/docs/execution-providers>; onnxruntime-node 1.30.0, `script/install-metadata.js`).
     pub(crate) fn needs(self) -> &'static str {
         match self {
             Self::Cuda => {
