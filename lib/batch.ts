@@ -55,7 +55,7 @@ function join(call: AnyCall, errand: Errand): void {
     stream = new Stream(errand)
     open.set(errand.key, stream)
     queueMicrotask(() => {
-      open.get(errand.key)!.close()
+      open.get(errand.key)!.pump()
       open.delete(errand.key)
     })
   }
@@ -141,7 +141,6 @@ class Stream {
   readonly #environment: Environment = environment()
   readonly #calls: AnyCall[] = []
   readonly #underWay = new Set<Shipment>()
-  readonly #start = performance.now()
   #next = 0
   #at = 0
   #pumping = false
@@ -152,12 +151,6 @@ class Stream {
 
   add(call: AnyCall): void {
     this.#calls.push(call)
-  }
-
-  /** The last call of this turn is in. Thousands take a while to make: then the first job leaves in the next turn. */
-  close(): void {
-    this.#environment.turns.charge(performance.now() - this.#start)
-    this.pump()
   }
 
   /** Sends the next job if there is one and room for it; goes on until there is not. */

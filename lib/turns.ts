@@ -20,12 +20,6 @@ export class Turns {
     this.#arm()
   }
 
-  /** Counts what others did in this turn, so that pieces go to the next where that was enough. */
-  charge(milliseconds: number): void {
-    this.#spent += milliseconds
-    this.#arm()
-  }
-
   #time(piece: () => void): void {
     const start = performance.now()
     piece()

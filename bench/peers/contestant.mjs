@@ -11,6 +11,7 @@ const CALLS = 200
 /**
  * @param {{
  *   load: () => Promise<void>,
+ *   first: () => Promise<unknown>,
  *   embed: (kind: 'short' | 'long', count?: number) => Promise<ArrayLike<number>[]>,
  *   embedOne: (index: number) => Promise<unknown>,
  *   openReranker: () => Promise<void>,
@@ -29,7 +30,7 @@ export async function serve(contestant) {
     memory: () => process.resourceUsage().maxRSS / 1024,
   }
   await contestant.load()
-  await contestant.embedOne(0)
+  await contestant.first()
   answer(0)
   for await (const command of createInterface({ input: process.stdin })) answer((await commands[command]()) ?? 0)
 }

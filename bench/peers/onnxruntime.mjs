@@ -1,6 +1,7 @@
 /**
  * onnxruntime-node, favoured where there is a choice: token ids are given, batches are sorted by length, tensors are made
- * beforehand, and pooling is left out. `node onnxruntime.mjs <scratch> <f32 | int8> <threads>`
+ * beforehand, and pooling is left out. It loads a tokenizer, the smallest there is, as any program with texts must; the first
+ * vector is of a text. `node onnxruntime.mjs <scratch> <f32 | int8> <threads>`
  */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -10,10 +11,14 @@ import { readScratch, serve } from './contestant.mjs'
 
 const BATCH = 32
 const [scratch, dtype, threads] = process.argv.slice(2)
-const { InferenceSession, Tensor } = createRequire(join(scratch, 'node', 'package.json'))('onnxruntime-node')
+const requirePeer = createRequire(join(scratch, 'node', 'package.json'))
+const { InferenceSession, Tensor } = requirePeer('onnxruntime-node')
+const { Tokenizer } = requirePeer('@huggingface/tokenizers')
 const file = { f32: 'model.onnx', int8: 'model_quantized.onnx' }[dtype]
-const ids = readScratch(scratch, 'ids')
+const texts = readScratch(scratch, 'texts')
 const sessions = {}
+let tokenizer
+let made
 
 function open(folder) {
   return InferenceSession.create(readFileSync(join(scratch, folder, 'onnx', file)), {
@@ -54,20 +59,38 @@ function pooled({ data, dims }, place, width, tokens) {
   return sum
 }
 
-const prepared = { short: batches(ids.short), long: batches(ids.long), pairs: batches(ids.pairs, ids.types) }
-const single = ids.one.map((row) => batch([{ row, index: 0 }]))
+function openTokenizer() {
+  const read = (name) => JSON.parse(readFileSync(join(scratch, 'embed', name), 'utf8'))
+  return new Tokenizer(read('tokenizer.json'), read('tokenizer_config.json'))
+}
+
+/** The tensors of every workload. Made once, when the vectors are asked for and no clock runs: a first vector needs none of them. */
+function prepared() {
+  made ??= prepare(readScratch(scratch, 'ids'))
+  return made
+}
+
+const prepare = (ids) => ({
+  ids,
+  one: ids.one.map((row) => batch([{ row, index: 0 }])),
+  short: batches(ids.short),
+  long: batches(ids.long),
+  pairs: batches(ids.pairs, ids.types),
+})
 
 await serve({
   load: async () => {
     sessions.embed = await open('embed')
+    tokenizer = openTokenizer()
   },
+  first: () => sessions.embed.run(batch([{ row: tokenizer.encode(texts.one[0]).ids, index: 0 }]).feeds),
   embed: async (kind, count) => {
     if (count === undefined) {
-      for (const { feeds } of prepared[kind]) await sessions.embed.run(feeds)
+      for (const { feeds } of prepared()[kind]) await sessions.embed.run(feeds)
       return []
     }
     const vectors = []
-    for (const { feeds, members, width } of batches(ids[kind].slice(0, count))) {
+    for (const { feeds, members, width } of batches(prepared().ids[kind].slice(0, count))) {
       const { last_hidden_state: hidden } = await sessions.embed.run(feeds)
       members.forEach(({ row, index }, place) => {
         vectors[index] = pooled(hidden, place, width, row.length)
@@ -75,11 +98,11 @@ await serve({
     }
     return vectors
   },
-  embedOne: (index) => sessions.embed.run(single[index % single.length].feeds),
+  embedOne: (index) => sessions.embed.run(prepared().one[index % texts.one.length].feeds),
   openReranker: async () => {
     sessions.rerank = await open('rerank')
   },
   rerank: async () => {
-    for (const { feeds } of prepared.pairs) await sessions.rerank.run(feeds)
+    for (const { feeds } of prepared().pairs) await sessions.rerank.run(feeds)
   },
 })

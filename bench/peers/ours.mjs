@@ -15,6 +15,7 @@ await serve({
   load: async () => {
     embedder = await Embedder.load(join(scratch, 'embed'), options)
   },
+  first: () => embedder.embed(texts.one[0]),
   embed: (kind, count) => embedder.embed(texts[kind].slice(0, count)),
   embedOne: (index) => embedder.embed(texts.one[index % texts.one.length]),
   openReranker: async () => {

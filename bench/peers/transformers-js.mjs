@@ -30,6 +30,7 @@ await serve({
   load: async () => {
     extract = await pipeline('feature-extraction', 'embed', options)
   },
+  first: () => vectorsOf(texts.one[0]),
   embed: async (kind, count) => {
     const chosen = texts[kind].slice(0, count)
     const vectors = []
