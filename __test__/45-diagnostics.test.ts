@@ -1,10 +1,13 @@
 /** Chapter 8b: what calls did. Events, log lines and counters. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
 
 import type { CallEvent } from '@x/embed-native'
 import { expect, test } from 'vitest'
 
-import { checkFault, child, loadTiny, tiny } from './support.js'
+import { checkFault, child, loadTiny, root, tiny } from './support.js'
 
 test('a subscriber of embed-native:call gets an event a call', async () => {
   const events: CallEvent[] = []
@@ -56,6 +59,16 @@ test('EMBED_NATIVE_LOG=stdout writes them there', async () => {
   const { code, output } = await child(script, { EMBED_NATIVE_LOG: 'stdout' })
   expect(code).toBe(0)
   expect(output).toMatch(/^embed\{model=.*: Success$/m)
+})
+
+test('the path of a log is seen from where the process was at first', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'embed-native-'))
+  const log = join(folder, 'calls.log')
+  const elsewhere = script.replace('const', 'process.chdir(process.env.TINY)\n  const')
+  const { code, errors } = await child(elsewhere, { EMBED_NATIVE_LOG: relative(root, log) })
+  expect([code, errors]).toEqual([0, ''])
+  expect(readFileSync(log, 'utf8')).toMatch(/^embed\{model=.*: Success\n$/)
+  rmSync(folder, { recursive: true })
 })
 
 test.for([tiny('bert-mean'), 'yes'])('a log that cannot be written is a warning, and calls go on: %s', async (name) => {

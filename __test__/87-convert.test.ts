@@ -105,7 +105,9 @@ test('arguments are checked, and nobody waits for what is stopped', async () => 
     await expect(convert(tiny('bert-mean'), { output })).rejects.toThrow(TypeError)
   }
   await checkFault(convert('/nowhere'), 'ERR_MODEL_NOT_FOUND')
-  expect(String(await checkFault(convert('org/name'), 'ERR_MODEL_NOT_FOUND'))).toMatch(/`await download\(name\)` brings it/)
+  expect(String(await checkFault(convert('org/name'), 'ERR_MODEL_NOT_FOUND'))).toMatch(
+    /`await download\(name\)` brings it/,
+  )
   const signal = AbortSignal.abort()
   await expect(convert(tiny('bert-mean'), { output: join(folder, 'never'), signal })).rejects.toBe(signal.reason)
 })

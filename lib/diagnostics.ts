@@ -4,7 +4,9 @@
  */
 import { channel } from 'node:diagnostics_channel'
 import { existsSync, openSync, statSync, write } from 'node:fs'
+import { resolve } from 'node:path'
 
+import { workingFolder } from './location.js'
 import type { CallEvent, Timing } from './types.js'
 
 const calls = channel('embed-native:call')
@@ -19,6 +21,9 @@ export function report(event: CallEvent): void {
   calls.publish(event)
   if (logTarget() !== undefined) writeLine(line(event))
 }
+
+/** Where the process was at first: the path of a log is seen from there. */
+const start = workingFolder() ?? ''
 
 let target: number | undefined
 let opened = false
@@ -37,8 +42,9 @@ function logTarget(): number | undefined {
 function openFile(name: string): number | undefined {
   try {
     if (!/[./\\]/.test(name)) throw new Error(`${name} is neither stderr nor stdout; a file of that name is ./${name}`)
-    if (existsSync(name) && !statSync(name).isFile()) throw new Error(`${name} is no file`)
-    return openSync(name, 'a')
+    const path = resolve(start, name)
+    if (existsSync(path) && !statSync(path).isFile()) throw new Error(`${name} is no file`)
+    return openSync(path, 'a')
   } catch (error) {
     return stopLogging(error as Error)
   }

@@ -30,8 +30,8 @@ export function absolute(path: string): string {
   throw new ModelError('ERR_SETTINGS', `The working directory, from which ${path} is seen, was removed. ${remedy}`)
 }
 
-/** undefined where it was removed. */
-function workingFolder(): string | undefined {
+/** The working directory; undefined where it was removed. */
+export function workingFolder(): string | undefined {
   try {
     return process.cwd()
   } catch (error) {
