@@ -21,7 +21,7 @@ use crate::simd::{Identity, Isa, Lanewise, load_any, store_any};
 
 pub(crate) use dot::{Dot, PlainDot, Single, Widened};
 pub(crate) use inputs::{Inputs, QUANTISED_HEADER};
-pub(crate) use outputs::{NO_OUTPUTS, Outputs};
+pub(crate) use outputs::{NO_OUTPUTS, Outputs, Room};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use pairs::Pairs;
 pub(crate) use plain::plain;
@@ -73,7 +73,7 @@ pub(crate) struct TileArgs<'t> {
     pub(crate) b_stride: usize,
     /// From one panel to the next.
     pub(crate) b_panel: usize,
-    pub(crate) outputs: &'t Outputs,
+    pub(crate) outputs: &'t Outputs<'t>,
     pub(crate) c: *mut f32,
     pub(crate) c_stride: usize,
     /// Adds to what `c` holds.
@@ -121,12 +121,13 @@ pub(crate) fn gemm<D: Dot>(dot: D, product: Product<'_>) {
     let Product { a, b, c, outputs: wanted, epilogue, scratch } = product;
     let inputs = Inputs::prepare(dot, a, b.depth(), scratch);
     let mut sums = Sums([0.0; 384]);
+    let mut room = Room::new();
     let mut first = wanted.start;
     while first < wanted.end {
         let strip = strip(dot, b, first..wanted.end, a.rows);
         first += strip.width;
         let columns = strip.first..wanted.end.min(first);
-        let outputs = Outputs::of(b, epilogue.bias, columns.clone());
+        let outputs = Outputs::of(b, epilogue.bias, columns.clone(), &mut room);
         let at_once = epilogue.activation.is_none() && columns.len() == strip.width;
         for rows in even_blocks(a.rows, strip.tiles.len()) {
             let work = Work { inputs: &inputs, b, strip: &strip, outputs: &outputs, rows: rows.clone() };
@@ -175,7 +176,7 @@ struct Work<'w> {
     inputs: &'w Inputs<'w>,
     b: &'w Packed,
     strip: &'w Strip,
-    outputs: &'w Outputs,
+    outputs: &'w Outputs<'w>,
     rows: Range<usize>,
 }
 

@@ -5,37 +5,52 @@ use std::ops::Range;
 
 use crate::dtype::Dtype;
 use crate::gemm::{Dot, QUANTISED_HEADER};
-use crate::pack::Packed;
+use crate::pack::{Packed, Scales};
 use crate::simd::{Isa, Vector};
 
 /// Outputs of the widest tile: four panels of two registers of sixteen.
 const WIDEST: usize = 128;
 
+/// A number for each output of the widest tile.
+type Row = [f32; WIDEST];
+
+static ZEROS: Row = [0.0; WIDEST];
+
 /// The bias of a tile's outputs, and what `Int8` keeps of them; zeros where there is none.
-#[repr(align(64))]
-pub(crate) struct Outputs {
-    pub(crate) bias: [f32; WIDEST],
-    scale: [f32; WIDEST],
-    sum: [f32; WIDEST],
+pub(crate) struct Outputs<'o> {
+    pub(crate) bias: &'o Row,
+    scale: &'o Row,
+    sum: &'o Row,
 }
 
 /// For products that stay as they are.
-pub(crate) static NO_OUTPUTS: Outputs =
-    Outputs { bias: [0.0; WIDEST], scale: [0.0; WIDEST], sum: [0.0; WIDEST] };
+pub(crate) static NO_OUTPUTS: Outputs<'static> = Outputs { bias: &ZEROS, scale: &ZEROS, sum: &ZEROS };
 
-impl Outputs {
+/// Room for outputs near the end, where fewer than the widest tile has are left.
+pub(crate) struct Room([Row; 3]);
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self([ZEROS; 3])
+    }
+}
+
+impl<'o> Outputs<'o> {
     /// Of these outputs of `b`, no more than the widest tile has.
     #[inline(always)]
-    pub(crate) fn of(b: &Packed, bias: Option<&[f32]>, columns: Range<usize>) -> Self {
-        let mut outputs = Self { ..NO_OUTPUTS };
-        if let Some(bias) = bias {
-            outputs.bias[..columns.len()].copy_from_slice(&bias[columns.clone()]);
+    pub(crate) fn of(
+        b: &'o Packed,
+        bias: Option<&'o [f32]>,
+        columns: Range<usize>,
+        room: &'o mut Room,
+    ) -> Self {
+        let [first, second, third] = &mut room.0;
+        let bias = bias.map_or(&ZEROS, |bias| row(bias, columns.clone(), first));
+        if b.dtype() != Dtype::Int8 {
+            return Self { bias, ..NO_OUTPUTS };
         }
-        if b.dtype() == Dtype::Int8 {
-            outputs.scale[..columns.len()].copy_from_slice(&b.scales().scale[columns.clone()]);
-            outputs.sum[..columns.len()].copy_from_slice(&b.scales().sum[columns]);
-        }
-        outputs
+        let Scales { scale, sum } = b.scales();
+        Self { bias, scale: row(scale, columns.clone(), second), sum: row(sum, columns, third) }
     }
 
     /// A register of sums, that of the outputs from `at` on, bias and all.
@@ -80,4 +95,14 @@ impl Outputs {
         let whole = less_zero.fma(isa.load(&self.sum[at..]), sums);
         (whole * scale).fma(isa.load(&self.scale[at..]), bias)
     }
+}
+
+/// The numbers from `columns` on: where they are, or a copy of these where too few follow.
+#[inline(always)]
+fn row<'o>(all: &'o [f32], columns: Range<usize>, room: &'o mut Row) -> &'o Row {
+    if let Some(row) = all[columns.start..].first_chunk() {
+        return row;
+    }
+    room[..columns.len()].copy_from_slice(&all[columns]);
+    room
 }

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use crate::dtype::Dtype;
-use crate::gemm::{Block, Dot, Epilogue, Finish, Inputs, Outputs, Product};
+use crate::gemm::{Block, Dot, Epilogue, Finish, Inputs, Outputs, Product, Room};
 use crate::op::activation::UseLanewise;
 use crate::pack::Packed;
 use crate::shared::Shared;
@@ -281,7 +281,8 @@ impl<U: TileUnit, D: Dot> Work<'_, U, D> {
     fn finish(&mut self, strip: &Strip, tile: usize, finished: &Finished<'_>) {
         let width = strip.sums_width();
         let &Finished { c, epilogue } = finished;
-        let outputs = Outputs::of(self.b, epilogue.bias, strip.columns.clone());
+        let mut room = Room::new();
+        let outputs = Outputs::of(self.b, epilogue.bias, strip.columns.clone(), &mut room);
         for i in tile..self.row_tiles().min(tile + 2) {
             let RowTile { start, rows } = self.row_tile(i);
             let first = ((i - tile) * self.height + rows.start - start) * width;
@@ -300,7 +301,7 @@ impl<U: TileUnit, D: Dot> Work<'_, U, D> {
 
     /// The sums of a row, which lie there, become numbers with their bias.
     #[inline(always)]
-    fn make_numbers(&mut self, row: usize, place: Range<usize>, outputs: &Outputs) {
+    fn make_numbers(&mut self, row: usize, place: Range<usize>, outputs: &Outputs<'_>) {
         let sums = &mut self.sums.0[place];
         if D::DTYPE == Dtype::Int8 {
             let begin = self.inputs.begin(row);

@@ -244,6 +244,9 @@ impl Kernels {
     }
 }
 
+/// What a multiply-add of attention costs, in those of a multiply: short products, and a softmax between them.
+const ATTENTION_COST: usize = 8;
+
 /// Attention and what belongs to it.
 impl Kernels {
     /// Attention within one text. `qkv`: one row for each token, columns
@@ -265,7 +268,8 @@ impl Kernels {
         // Heads of odd width would share words.
         let dtype = if shape.head_dim.is_multiple_of(2) { dtype } else { Dtype::F32 };
         let (multiply, out) = (self.multiply(dtype), Shared::from(out));
-        let work = qkv.rows.saturating_mul(qkv.rows).saturating_mul(2 * shape.heads * shape.head_dim);
+        let products = qkv.rows.saturating_mul(qkv.rows).saturating_mul(2 * shape.heads * shape.head_dim);
+        let work = products.saturating_mul(ATTENTION_COST);
         in_parts(work, shape.kv_heads, scratch, |i, of, scratch| {
             let kv_heads = range_of(i, of, shape.kv_heads);
             let work = Attend { qkv, shape, kv_heads, out, scratch };
