@@ -1,9 +1,10 @@
 //! The operations of one pass, on the calling thread.
 
 use backend::{Batch, Error, Pooling, PoolingMode};
-use kernels::{Epilogue, HeadColumns, Kernels, Matrix, MatrixMut, RopeArgs};
+use kernels::{CHUNK, Epilogue, HeadColumns, Kernels, Matrix, MatrixMut, RopeArgs};
 use nn::{
-    Activation, Attention, Linear, Lookup, Mask, Norm, NormKind, NormSpan, Pass, Rope, RopeStyle, RopeTable,
+    Activation, Attention, FeedForward, Linear, Lookup, Mask, Norm, NormKind, NormSpan, Pass, Rope,
+    RopeStyle, RopeTable,
 };
 
 use crate::NativeDevice;
@@ -182,6 +183,23 @@ impl Pass<NativeDevice> for NativePass<'_> {
         let mut out = self.buffers.take(x.rows(), x.columns() / 2)?;
         self.kernels().gate(x.matrix(), kernel_activation(activation), out.matrix_mut());
         Ok(out)
+    }
+
+    /// Some rows at a time, so that what is wide stays small and in the second cache, however long a text is.
+    fn feed_forward(&mut self, mut x: Buffer, block: &FeedForward<NativeDevice>) -> Result<Buffer, Error> {
+        let (rows, columns) = (x.rows(), x.columns());
+        let chunks = rows.div_ceil(CHUNK);
+        if chunks < 2 {
+            return block.run(self, x);
+        }
+        for i in 0..chunks {
+            let some = i * rows / chunks..(i + 1) * rows / chunks;
+            let mut part = self.buffers.take(some.len(), columns)?;
+            part.values_mut().copy_from_slice(x.rows_of(&some).data);
+            let sum = block.run(self, part)?;
+            x.rows_of_mut(&some).data.copy_from_slice(sum.values());
+        }
+        Ok(x)
     }
 
     fn neighbours(&mut self, x: &Buffer, reach: usize) -> Result<Buffer, Error> {

@@ -384,6 +384,26 @@ fn a_decoder_scores_the_last_token_that_is_no_padding() {
     }
 }
 
+/// More rows than are taken at a time: chunks end in the middle of a text.
+#[test]
+fn rows_in_chunks_give_the_same_bits() {
+    const LENGTH: usize = 41;
+    for name in ["rerank-bert", "rerank-gte-small", "rerank-qwen3-small"] {
+        let model = classifier("native", &folder(name), 1);
+        let ids: Vec<u32> = (0..3 * kernels::CHUNK as u32).map(|i| 5 + i * 7 % 500).collect();
+        let logits = |texts: &[&[u32]]| {
+            let mut batch = Batch::default();
+            texts.iter().for_each(|ids| batch.push(Text { ids, types: &[], prompt_tokens: 0 }));
+            let mut logits = vec![0.0; texts.len()];
+            model.embed(&batch, &mut logits).unwrap();
+            logits
+        };
+        let texts: Vec<&[u32]> = ids.chunks(LENGTH).collect();
+        let alone: Vec<f32> = texts.iter().flat_map(|&text| logits(&[text])).collect();
+        assert_eq!(bits(&logits(&texts)), bits(&alone), "{name}");
+    }
+}
+
 /// Queries are weighed by a table alone; a query beside a document of the same words differs.
 #[test]
 fn a_router() {

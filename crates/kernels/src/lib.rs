@@ -27,7 +27,7 @@
 pub use dtype::{Dtype, from_bf16, to_bf16};
 pub use exit::at_exit;
 pub use gemm::Epilogue;
-pub use isa::Kernels;
+pub use isa::{CHUNK, Kernels};
 pub use matrix::{Matrix, MatrixMut};
 pub use op::activation::Activation;
 pub use op::attention::{Attention, DistanceBias, Mask, Scratch};

@@ -1,5 +1,7 @@
 //! A view of rows in somebody else's buffer: shape and stride, no ownership.
 
+use std::ops::Range;
+
 /// Rows of `f32` in a borrowed buffer: element (r, c) stands at `r * stride + c`.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
@@ -49,6 +51,12 @@ impl<'a> Matrix<'a> {
     #[inline(always)]
     pub fn row(&self, r: usize) -> &'a [f32] {
         &self.data[r * self.stride..][..self.columns]
+    }
+
+    /// Some of its rows.
+    #[inline(always)]
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        Self { data: &self.data[rows.start * self.stride..], rows: rows.len(), ..*self }
     }
 
     /// The fields are public, so every safe method asks this before it trusts them.

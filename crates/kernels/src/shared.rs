@@ -47,6 +47,12 @@ impl<'a> Shared<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.block(row..row + 1, columns), length) }
     }
 
+    /// Some of its rows.
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        let data = self.block(rows.clone(), 0..0);
+        Self { data, rows: rows.len(), ..*self }
+    }
+
     /// The first number of a block, whose rows are a stride apart.
     #[inline(always)]
     pub(crate) fn block(&self, rows: Range<usize>, columns: Range<usize>) -> *mut f32 {

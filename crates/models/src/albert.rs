@@ -5,7 +5,8 @@
 
 use backend::Error as RunError;
 use nn::{
-    Activation, Attention, Config, Device, Error, Head, Index, Linear, Model, Norm, Part, Pass, Weights,
+    Activation, Attention, Config, Device, Error, FeedForward, Head, Index, Linear, Model, Norm, Part, Pass,
+    Weights,
 };
 use serde::Deserialize;
 
@@ -140,9 +141,11 @@ fn layer<D: Device>(
         attention: Attention::bidirectional(fields.num_attention_heads, head_dim),
         attention_output: Linear::load(attended.at("dense"), hidden, hidden, true)?,
         attention_norm: Norm::layer(attended.at("LayerNorm"), hidden, epsilon, true)?,
-        wide: Linear::load(weights.at("ffn"), hidden, wide, true)?.activated(activation),
-        gate: None,
-        output: Linear::load(weights.at("ffn_output"), wide, hidden, true)?,
+        feed_forward: FeedForward::new(
+            Linear::load(weights.at("ffn"), hidden, wide, true)?.activated(activation),
+            None,
+            Linear::load(weights.at("ffn_output"), wide, hidden, true)?,
+        ),
         output_norm: Norm::layer(weights.at("full_layer_layer_norm"), hidden, epsilon, true)?,
     })
 }

@@ -5,8 +5,8 @@
 
 use backend::Error as RunError;
 use nn::{
-    Activation, Attention, Config, Device, Error, Head, Index, Linear, Lookup, Model, Norm, Part, Pass,
-    Table, Weights,
+    Activation, Attention, Config, Device, Error, FeedForward, Head, Index, Linear, Lookup, Model, Norm,
+    Part, Pass, Table, Weights,
 };
 use serde::Deserialize;
 
@@ -210,9 +210,11 @@ fn layer<D: Device>(
         attention: Attention::bidirectional(fields.num_attention_heads, head_dim),
         attention_output: Linear::load(attended.at("dense"), hidden, hidden, true)?,
         attention_norm: Norm::layer(attended.at("LayerNorm"), hidden, epsilon, true)?,
-        wide: Linear::load(weights.at("intermediate.dense"), hidden, wide, true)?.activated(activation),
-        gate: None,
-        output: Linear::load(weights.at("output.dense"), wide, hidden, true)?,
+        feed_forward: FeedForward::new(
+            Linear::load(weights.at("intermediate.dense"), hidden, wide, true)?.activated(activation),
+            None,
+            Linear::load(weights.at("output.dense"), wide, hidden, true)?,
+        ),
         output_norm: Norm::layer(weights.at("output.LayerNorm"), hidden, epsilon, true)?,
     })
 }

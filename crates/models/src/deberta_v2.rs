@@ -5,8 +5,8 @@
 
 use backend::Error as RunError;
 use nn::{
-    Activation, Config, Convolution, Device, Error, Head, Index, Linear, Lookup, Model, Norm, Part, Pass,
-    Table, Weights,
+    Activation, Config, Convolution, Device, Error, FeedForward, Head, Index, Linear, Lookup, Model, Norm,
+    Part, Pass, Table, Weights,
 };
 use serde::Deserialize;
 
@@ -202,9 +202,11 @@ fn layer<D: Device>(
         attention: relative.attention(fields, &own)?,
         attention_output: Linear::load(attended.at("dense"), hidden, hidden, true)?,
         attention_norm: Norm::layer(attended.at("LayerNorm"), hidden, epsilon, true)?,
-        wide: intermediate.activated(activation),
-        gate: None,
-        output: Linear::load(weights.at("output.dense"), wide, hidden, true)?,
+        feed_forward: FeedForward::new(
+            intermediate.activated(activation),
+            None,
+            Linear::load(weights.at("output.dense"), wide, hidden, true)?,
+        ),
         output_norm: Norm::layer(weights.at("output.LayerNorm"), hidden, epsilon, true)?,
     })
 }

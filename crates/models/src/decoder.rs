@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use backend::{Error as RunError, Pooling, PoolingMode};
 use nn::{
-    Activation, Attention, Config, Device, Error, Head, HeadLayer, Index, Linear, Lookup, Mask, Model, Norm,
-    Part, Pass, Rope, RopeDefaults, RopeSettings, Table, Weights,
+    Activation, Attention, Config, Device, Error, FeedForward, Head, HeadLayer, Index, Linear, Lookup, Mask,
+    Model, Norm, Part, Pass, Rope, RopeDefaults, RopeSettings, Table, Weights,
 };
 use serde::Deserialize;
 
@@ -256,11 +256,10 @@ struct Layer<D: Device> {
     attention_norm: Norm<D>,
     projection: Linear<D>,
     attention: Attention<D>,
-    attention_output: Output<D>,
-    gated_norm: Norm<D>,
-    gated: Linear<D>,
-    activation: Activation,
-    output: Output<D>,
+    attention_output: Linear<D>,
+    /// Of what attention's last layer makes, before the sum.
+    attended_norm: Option<Norm<D>>,
+    feed_forward: FeedForward<D>,
 }
 
 impl<D: Device> Layer<D> {
@@ -268,26 +267,15 @@ impl<D: Device> Layer<D> {
         let normed = pass.norm(&x, &self.attention_norm)?;
         let projected = pass.linear(&normed, &self.projection)?; // [tokens, (heads + 2·kv_heads)·head_dim]
         let context = pass.attention(projected, &self.attention)?; // [tokens, heads·head_dim]
-        let x = self.attention_output.add(pass, &context, x)?;
-        let normed = pass.norm(&x, &self.gated_norm)?;
-        let both = pass.linear(&normed, &self.gated)?; // [tokens, 2·intermediate]
-        let gated = pass.gate(&both, self.activation)?; // [tokens, intermediate]
-        self.output.add(pass, &gated, x)
-    }
-}
-
-/// A block's last layer, and the norm behind it where there is one.
-struct Output<D: Device> {
-    linear: Linear<D>,
-    norm: Option<Norm<D>>,
-}
-
-impl<D: Device> Output<D> {
-    fn add(&self, pass: &mut D::Pass<'_>, x: &D::Tensor, residual: D::Tensor) -> Result<D::Tensor, RunError> {
-        let Some(norm) = &self.norm else { return pass.linear_add(x, &self.linear, residual) };
-        let made = pass.linear(x, &self.linear)?;
-        let normed = pass.norm(&made, norm)?;
-        pass.add(&normed, residual)
+        let x = match &self.attended_norm {
+            Some(norm) => {
+                let attended = pass.linear(&context, &self.attention_output)?; // [tokens, hidden]
+                let attended = pass.norm(&attended, norm)?;
+                pass.add(&attended, x)?
+            }
+            None => pass.linear_add(&context, &self.attention_output, x)?,
+        };
+        pass.feed_forward(x, &self.feed_forward)
     }
 }
 
@@ -319,16 +307,14 @@ impl Parts<'_> {
             attention_norm: norm("input_layernorm")?,
             projection: Linear::joined(&projected, hidden, self.settings.projection_bias)?,
             attention: self.attention(place, &weights.at("self_attn"))?,
-            attention_output: Output {
-                linear: Linear::load(attended, queries, hidden, self.settings.output_bias)?,
-                norm: around("post_attention_layernorm")?,
-            },
-            gated_norm: norm(before)?,
-            gated: Linear::joined(&gated, hidden, bias)?,
-            activation: self.activation,
-            output: Output {
-                linear: Linear::load(weights.at("mlp.down_proj"), wide, hidden, bias)?,
-                norm: around("post_feedforward_layernorm")?,
+            attention_output: Linear::load(attended, queries, hidden, self.settings.output_bias)?,
+            attended_norm: around("post_attention_layernorm")?,
+            feed_forward: FeedForward {
+                norm: Some(norm(before)?),
+                wide: Linear::joined(&gated, hidden, bias)?,
+                gate: Some(self.activation),
+                narrow: Linear::load(weights.at("mlp.down_proj"), wide, hidden, bias)?,
+                narrow_norm: around("post_feedforward_layernorm")?,
             },
         })
     }

@@ -4,8 +4,8 @@
 
 use backend::Error as RunError;
 use nn::{
-    Activation, Attention, Config, Device, Error, Head, Index, Linear, Lookup, Model, Norm, Part, Pass,
-    Table, Weights,
+    Activation, Attention, Config, Device, Error, FeedForward, Head, Index, Linear, Lookup, Model, Norm,
+    Part, Pass, Table, Weights,
 };
 use serde::Deserialize;
 
@@ -108,9 +108,11 @@ fn layer<D: Device>(
         attention: Attention::bidirectional(fields.n_heads, head_dim),
         attention_output: Linear::load(attended.at("out_lin"), dim, dim, true)?,
         attention_norm: Norm::layer(weights.at("sa_layer_norm"), dim, EPSILON, true)?,
-        wide: Linear::load(weights.at("ffn.lin1"), dim, wide, true)?.activated(activation),
-        gate: None,
-        output: Linear::load(weights.at("ffn.lin2"), wide, dim, true)?,
+        feed_forward: FeedForward::new(
+            Linear::load(weights.at("ffn.lin1"), dim, wide, true)?.activated(activation),
+            None,
+            Linear::load(weights.at("ffn.lin2"), wide, dim, true)?,
+        ),
         output_norm: Norm::layer(weights.at("output_layer_norm"), dim, EPSILON, true)?,
     })
 }

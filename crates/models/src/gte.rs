@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use nn::{
-    Activation, Config, Device, Error, Head, Linear, Model, Norm, Part, Rope, RopeDefaults, RopeSettings,
-    Weights,
+    Activation, Config, Device, Error, FeedForward, Head, Linear, Model, Norm, Part, Rope, RopeDefaults,
+    RopeSettings, Weights,
 };
 use serde::Deserialize;
 
@@ -157,9 +157,11 @@ impl Parts {
             attention: self.shape.attention(&self.rope),
             attention_output: Linear::load(weights.at("attention.o_proj"), attended, hidden, true)?,
             attention_norm: self.norm(weights.at("attn_ln"))?,
-            wide: Linear::swapped(weights.at("mlp.up_gate_proj"), hidden, 2 * wide)?,
-            gate: Some(self.activation),
-            output: Linear::load(weights.at("mlp.down_proj"), wide, hidden, true)?,
+            feed_forward: FeedForward::new(
+                Linear::swapped(weights.at("mlp.up_gate_proj"), hidden, 2 * wide)?,
+                Some(self.activation),
+                Linear::load(weights.at("mlp.down_proj"), wide, hidden, true)?,
+            ),
             output_norm: self.norm(weights.at("mlp_ln"))?,
         })
     }

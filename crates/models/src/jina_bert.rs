@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use backend::Error as RunError;
 use nn::{
-    Activation, Attention, Config, Device, DistanceBias, Error, Index, Linear, Lookup, Model, Norm, NormSpan,
-    Part, Pass, Table, Weights,
+    Activation, Attention, Config, Device, DistanceBias, Error, FeedForward, Index, Linear, Lookup, Model,
+    Norm, NormSpan, Part, Pass, Table, Weights,
 };
 use serde::Deserialize;
 
@@ -161,7 +161,7 @@ struct Layer<D: Device> {
     attention_norm: Norm<D>,
     /// `layer_norm_1` of the second form: the input is added once more, and normalised again.
     second_norm: Option<Norm<D>>,
-    block: Block<D>,
+    feed_forward: FeedForward<D>,
     output_norm: Norm<D>,
 }
 
@@ -185,7 +185,7 @@ impl<D: Device> Layer<D> {
             attention_output: Linear::load(attended.at("dense"), hidden, hidden, true)?,
             attention_norm: Norm::layer(attended.at("LayerNorm"), hidden, epsilon, true)?,
             second_norm: if names.second_form { Some(norm("layer_norm_1")?) } else { None },
-            block: Block::load(fields, &names, gate, place.activation, &weights)?,
+            feed_forward: feed_forward(fields, &names, gate, place.activation, &weights)?,
             output_norm: norm(names.norm)?,
         })
     }
@@ -206,7 +206,7 @@ impl<D: Device> Layer<D> {
                 pass.norm(&x, second_norm)?
             }
         };
-        let x = self.block.forward(pass, x)?;
+        let x = pass.feed_forward(x, &self.feed_forward)?;
         pass.norm(&x, &self.output_norm)
     }
 }
@@ -233,40 +233,22 @@ impl Names {
 }
 
 /// The feed-forward block, `JinaBertGLUMLP` where it is gated.
-struct Block<D: Device> {
-    up: Linear<D>,
+fn feed_forward<D: Device>(
+    fields: &JinaBertConfig,
+    names: &Names,
     gate: Option<Activation>,
-    down: Linear<D>,
-}
-
-impl<D: Device> Block<D> {
-    fn load(
-        fields: &JinaBertConfig,
-        names: &Names,
-        gate: Option<Activation>,
-        activation: Activation,
-        weights: &Weights<'_, D>,
-    ) -> Result<Self, Error> {
-        let (hidden, wide) = (fields.hidden_size, fields.intermediate_size);
-        let up = weights.at(names.up);
-        let up = match (gate, names.second_form) {
-            (None, second) => Linear::load(up, hidden, wide, !second)?.activated(activation),
-            (Some(_), false) => Linear::load(up, hidden, 2 * wide, false)?,
-            // Its second half is the one that gates.
-            (Some(_), true) => Linear::swapped(up, hidden, 2 * wide)?,
-        };
-        Ok(Self { up, gate, down: Linear::load(weights.at(names.down), wide, hidden, true)? })
-    }
-
-    /// With the residual added.
-    fn forward(&self, pass: &mut D::Pass<'_>, x: D::Tensor) -> Result<D::Tensor, RunError> {
-        let up = pass.linear(&x, &self.up)?; // [tokens, intermediate], twice as wide where gated
-        let wide = match self.gate {
-            Some(activation) => pass.gate(&up, activation)?, // [tokens, intermediate]
-            None => up,
-        };
-        pass.linear_add(&wide, &self.down, x)
-    }
+    activation: Activation,
+    weights: &Weights<'_, D>,
+) -> Result<FeedForward<D>, Error> {
+    let (hidden, wide) = (fields.hidden_size, fields.intermediate_size);
+    let up = weights.at(names.up);
+    let up = match (gate, names.second_form) {
+        (None, second) => Linear::load(up, hidden, wide, !second)?.activated(activation),
+        (Some(_), false) => Linear::load(up, hidden, 2 * wide, false)?,
+        // Its second half is the one that gates.
+        (Some(_), true) => Linear::swapped(up, hidden, 2 * wide)?,
+    };
+    Ok(FeedForward::new(up, gate, Linear::load(weights.at(names.down), wide, hidden, true)?))
 }
 
 #[cfg(test)]

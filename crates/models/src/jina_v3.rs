@@ -8,7 +8,8 @@
 use std::sync::Arc;
 
 use nn::{
-    Activation, Config, Device, Error, Head, Linear, Model, Norm, Rope, RopeDefaults, RopeSettings, Weights,
+    Activation, Config, Device, Error, FeedForward, Head, Linear, Model, Norm, Rope, RopeDefaults,
+    RopeSettings, Weights,
 };
 use serde::Deserialize;
 
@@ -121,9 +122,11 @@ impl Parts {
             attention: self.shape.attention(&self.rope),
             attention_output: Linear::load(weights.at("mixer.out_proj"), attended, hidden, true)?,
             attention_norm: self.norm(weights.at("norm1"))?,
-            wide: Linear::load(weights.at("mlp.fc1"), hidden, wide, true)?.activated(self.activation),
-            gate: None,
-            output: Linear::load(weights.at("mlp.fc2"), wide, hidden, true)?,
+            feed_forward: FeedForward::new(
+                Linear::load(weights.at("mlp.fc1"), hidden, wide, true)?.activated(self.activation),
+                None,
+                Linear::load(weights.at("mlp.fc2"), wide, hidden, true)?,
+            ),
             output_norm: self.norm(weights.at("norm2"))?,
         })
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use backend::{Error as RunError, Pooling, PoolingMode};
 use nn::{
-    Activation, Attention, Config, Device, Error, Head, HeadLayer, Index, Linear, Lookup, Mask, Model, Norm,
-    Pass, Rope, RopeDefaults, RopeSettings, Table, Weights,
+    Activation, Attention, Config, Device, Error, FeedForward, Head, HeadLayer, Index, Linear, Lookup, Mask,
+    Model, Norm, Pass, Rope, RopeDefaults, RopeSettings, Table, Weights,
 };
 use serde::Deserialize;
 
@@ -231,10 +231,7 @@ struct Layer<D: Device> {
     projection: Linear<D>,
     attention: Attention<D>,
     attention_output: Linear<D>,
-    gated_norm: Norm<D>,
-    gated: Linear<D>,
-    activation: Activation,
-    output: Linear<D>,
+    feed_forward: FeedForward<D>,
 }
 
 impl<D: Device> Layer<D> {
@@ -247,10 +244,14 @@ impl<D: Device> Layer<D> {
             projection: Linear::load(weights.at("attn.Wqkv"), hidden, 3 * hidden, attention_bias)?,
             attention: place.attention,
             attention_output: Linear::load(weights.at("attn.Wo"), hidden, hidden, attention_bias)?,
-            gated_norm: norm("mlp_norm")?,
-            gated: Linear::load(weights.at("mlp.Wi"), hidden, 2 * wide, mlp_bias)?,
-            activation: place.activation,
-            output: Linear::load(weights.at("mlp.Wo"), wide, hidden, mlp_bias)?,
+            feed_forward: FeedForward {
+                norm: Some(norm("mlp_norm")?),
+                ..FeedForward::new(
+                    Linear::load(weights.at("mlp.Wi"), hidden, 2 * wide, mlp_bias)?,
+                    Some(place.activation),
+                    Linear::load(weights.at("mlp.Wo"), wide, hidden, mlp_bias)?,
+                )
+            },
         })
     }
 
@@ -264,9 +265,6 @@ impl<D: Device> Layer<D> {
         }; // [tokens, 3·hidden]
         let context = pass.attention(projected, &self.attention)?; // [tokens, hidden]
         let x = pass.linear_add(&context, &self.attention_output, x)?;
-        let normed = pass.norm(&x, &self.gated_norm)?;
-        let both = pass.linear(&normed, &self.gated)?; // [tokens, 2·intermediate]
-        let gated = pass.gate(&both, self.activation)?; // [tokens, intermediate]
-        pass.linear_add(&gated, &self.output, x)
+        pass.feed_forward(x, &self.feed_forward)
     }
 }

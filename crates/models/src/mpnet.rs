@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use backend::Error as RunError;
 use nn::{
-    Activation, Attention, Config, Device, DistanceBias, Error, Head, Index, Linear, Lookup, Model, Norm,
-    Part, Pass, Table, Weights,
+    Activation, Attention, Config, Device, DistanceBias, Error, FeedForward, Head, Index, Linear, Lookup,
+    Model, Norm, Part, Pass, Table, Weights,
 };
 use serde::Deserialize;
 
@@ -163,9 +163,11 @@ fn layer<D: Device>(
         attention: place.attention,
         attention_output: Linear::load(attended.at("o"), hidden, hidden, true)?,
         attention_norm: Norm::layer(weights.at("attention.LayerNorm"), hidden, epsilon, true)?,
-        wide: Linear::load(weights.at("intermediate.dense"), hidden, wide, true)?.activated(place.activation),
-        gate: None,
-        output: Linear::load(weights.at("output.dense"), wide, hidden, true)?,
+        feed_forward: FeedForward::new(
+            Linear::load(weights.at("intermediate.dense"), hidden, wide, true)?.activated(place.activation),
+            None,
+            Linear::load(weights.at("output.dense"), wide, hidden, true)?,
+        ),
         output_norm: Norm::layer(weights.at("output.LayerNorm"), hidden, epsilon, true)?,
     })
 }

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use nn::{
-    Activation, Config, Device, Error, Frequencies, Head, Linear, Model, Norm, Part, Rope, RopeDefaults,
-    RopeSettings, RopeStyle, Weights,
+    Activation, Config, Device, Error, FeedForward, Frequencies, Head, Linear, Model, Norm, Part, Rope,
+    RopeDefaults, RopeSettings, RopeStyle, Weights,
 };
 use serde::Deserialize;
 
@@ -218,9 +218,11 @@ impl Parts {
             attention: self.shape.attention(&self.rope),
             attention_output: Linear::load(weights.at("attn.out_proj"), attended, hidden, bias)?,
             attention_norm: self.norm(weights.at("norm1"))?,
-            wide: self.wide(&weights.at("mlp"))?,
-            gate: self.gated.then_some(self.activation),
-            output: Linear::load(weights.at("mlp.fc2"), wide, hidden, self.output_bias)?,
+            feed_forward: FeedForward::new(
+                self.wide(&weights.at("mlp"))?,
+                self.gated.then_some(self.activation),
+                Linear::load(weights.at("mlp.fc2"), wide, hidden, self.output_bias)?,
+            ),
             output_norm: self.norm(weights.at("norm2"))?,
         })
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use backend::Error as RunError;
 use nn::{
-    Activation, Attention, Config, Device, Error, Head, Index, Linear, Lookup, Model, Norm, Pass, Rope,
-    Table, Weights,
+    Activation, Attention, Config, Device, Error, FeedForward, Head, Index, Linear, Lookup, Model, Norm,
+    Pass, Rope, Table, Weights,
 };
 
 /// Token and segment embeddings, their norm, and the layers.
@@ -45,11 +45,7 @@ pub(crate) struct Layer<D: Device> {
     pub(crate) attention: Attention<D>,
     pub(crate) attention_output: Linear<D>,
     pub(crate) attention_norm: Norm<D>,
-    /// With its activation, unless a gate has it.
-    pub(crate) wide: Linear<D>,
-    /// The activation of the first half of what `wide` makes, which is multiplied with the second.
-    pub(crate) gate: Option<Activation>,
-    pub(crate) output: Linear<D>,
+    pub(crate) feed_forward: FeedForward<D>,
     pub(crate) output_norm: Norm<D>,
 }
 
@@ -59,11 +55,7 @@ impl<D: Device> Layer<D> {
         let context = pass.attention(projected, &self.attention)?; // [tokens, heads·head_dim]
         let x = pass.linear_add(&context, &self.attention_output, x)?;
         let x = pass.norm(&x, &self.attention_norm)?;
-        let mut wide = pass.linear(&x, &self.wide)?; // [tokens, intermediate], twice that before a gate
-        if let Some(activation) = self.gate {
-            wide = pass.gate(&wide, activation)?; // [tokens, intermediate]
-        }
-        let x = pass.linear_add(&wide, &self.output, x)?;
+        let x = pass.feed_forward(x, &self.feed_forward)?;
         pass.norm(&x, &self.output_norm)
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use backend::Error as RunError;
 use nn::{
-    Activation, Attention, Config, Device, DistanceBias, Error, Head, Index, Linear, Lookup, Model, Norm,
-    Part, Pass, Table, Weights,
+    Activation, Attention, Config, Device, DistanceBias, Error, FeedForward, Head, Index, Linear, Lookup,
+    Model, Norm, Part, Pass, Table, Weights,
 };
 use serde::Deserialize;
 
@@ -158,10 +158,7 @@ struct Layer<D: Device> {
     projection: Linear<D>,
     attention: Attention<D>,
     attention_output: Linear<D>,
-    wide_norm: Norm<D>,
-    wide: Linear<D>,
-    gate: Option<Activation>,
-    output: Linear<D>,
+    feed_forward: FeedForward<D>,
 }
 
 impl<D: Device> Layer<D> {
@@ -170,12 +167,7 @@ impl<D: Device> Layer<D> {
         let projected = pass.linear(&normed, &self.projection)?; // [tokens, 3·heads·d_kv]
         let context = pass.attention(projected, &self.attention)?; // [tokens, heads·d_kv]
         let x = pass.linear_add(&context, &self.attention_output, x)?;
-        let normed = pass.norm(&x, &self.wide_norm)?;
-        let mut wide = pass.linear(&normed, &self.wide)?; // [tokens, d_ff], twice that before a gate
-        if let Some(activation) = self.gate {
-            wide = pass.gate(&wide, activation)?; // [tokens, d_ff]
-        }
-        pass.linear_add(&wide, &self.output, x)
+        pass.feed_forward(x, &self.feed_forward)
     }
 }
 
@@ -203,10 +195,14 @@ impl Parts<'_> {
             projection: Linear::joined(&projected, model, false)?,
             attention: Attention { scale: 1.0, bias: Some(self.bias.clone()), ..plain },
             attention_output: Linear::load(attended.at("o"), heads * d_kv, model, false)?,
-            wide_norm: self.norm(weights.at("1.layer_norm"))?,
-            wide: self.wide(&dense)?,
-            gate: gated.then_some(activation),
-            output: Linear::load(dense.at("wo"), self.fields.d_ff, model, false)?,
+            feed_forward: FeedForward {
+                norm: Some(self.norm(weights.at("1.layer_norm"))?),
+                ..FeedForward::new(
+                    self.wide(&dense)?,
+                    gated.then_some(activation),
+                    Linear::load(dense.at("wo"), self.fields.d_ff, model, false)?,
+                )
+            },
         })
     }
 

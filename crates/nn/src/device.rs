@@ -3,7 +3,7 @@
 use backend::{Batch, Pooling};
 
 use crate::weights::Table;
-use crate::{Activation, Attention, Linear, Norm};
+use crate::{Activation, Attention, FeedForward, Linear, Norm};
 
 /// An executor: it takes weights in whatever layout it likes, and runs passes over ragged batches.
 pub trait Device: Send + Sync + Sized + 'static {
@@ -108,6 +108,10 @@ pub trait Pass<D: Device> {
     fn scale(&mut self, x: D::Tensor, factor: f32) -> Result<D::Tensor, backend::Error>;
     /// `activation(a) · b` of columns `[a | b]`: half as wide.
     fn gate(&mut self, x: &D::Tensor, activation: Activation) -> Result<D::Tensor, backend::Error>;
+    /// The block's sum with `x`, as wide as `x`.
+    fn feed_forward(&mut self, x: D::Tensor, block: &FeedForward<D>) -> Result<D::Tensor, backend::Error> {
+        block.run(self, x)
+    }
     /// `[tokens, (2·reach + 1)·columns]`: each row among its neighbours in its text, from `reach` before to `reach`
     /// behind, side by side; zeros beyond the ends. A linear layer makes a convolution of it.
     fn neighbours(&mut self, x: &D::Tensor, reach: usize) -> Result<D::Tensor, backend::Error>;

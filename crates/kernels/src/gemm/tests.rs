@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dtype::Dtype;
-use crate::isa::Kernels;
+use crate::isa::{CHUNK, Kernels};
 use crate::matrix::MatrixMut;
 use crate::op::attention::Scratch;
 use crate::testing::{LENGTHS, Noise, assert_close, assert_same, oracle};
@@ -72,6 +72,9 @@ fn products_of_all_shapes_are_right() {
         for k in LENGTHS {
             Case::new(m, k, 33).check(Epilogue::default());
         }
+    }
+    for m in [CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 1] {
+        Case::new(m, 9, 17).check(Epilogue { accumulate: true, ..Default::default() });
     }
 }
 
@@ -161,7 +164,9 @@ fn the_coarse_gelu_errs_by_a_hundredth_of_a_bfloat16() {
 #[test]
 fn a_row_has_the_same_bits_alone_and_in_any_company() {
     for (kernels, dtype) in all() {
-        for (m, n) in [(2, 64), (3, 130), (4, 256), (6, 33), (7, 33), (13, 100), (24, 144), (27, 16)] {
+        for (m, n) in
+            [(2, 64), (3, 130), (4, 256), (6, 33), (7, 33), (13, 100), (24, 144), (27, 16), (CHUNK + 44, 33)]
+        {
             let (k, mut noise) = (77, Noise::new(m * n));
             let (a, w, bias) = (noise.numbers(m * k), noise.numbers(n * k), noise.numbers(n));
             let packed = kernels.pack(dtype, n, k, &w);

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::dtype::Dtype;
-use crate::gemm::{Epilogue, Product};
+use crate::gemm::{Epilogue, Product, even_blocks};
 use crate::matrix::{Matrix, MatrixMut};
 use crate::op::activation::Activation;
 use crate::op::attention::{Attend, Attention, Scratch};
@@ -185,6 +185,9 @@ impl Kernels {
     }
 }
 
+/// The most rows that are multiplied at a time: few enough that they stay in the second cache while all weights pass by.
+pub const CHUNK: usize = 256;
+
 /// The multiply.
 impl Kernels {
     /// Packs `weights[rows][columns]` (outputs by inputs, as checkpoints store them) for this table's multiply of
@@ -237,9 +240,12 @@ impl Kernels {
         in_parts(work, panels, scratch, |i, of, scratch| {
             let part = range_of(i, of, panels);
             let outputs = part.start * panel..b.rows().min(part.end * panel);
-            let product = Product { a, b, c, outputs, epilogue, scratch: &mut scratch.inputs };
-            // SAFETY: a table is only lent where it runs; shapes were checked; each part has outputs of its own.
-            unsafe { (multiply.gemm)(product) }
+            for rows in even_blocks(a.rows, CHUNK) {
+                let (a, c, scratch) = (a.part(rows.clone()), c.part(rows), &mut scratch.inputs);
+                let product = Product { a, b, c, outputs: outputs.clone(), epilogue, scratch };
+                // SAFETY: a table is only lent where it runs; shapes were checked; each part has outputs of its own.
+                unsafe { (multiply.gemm)(product) }
+            }
         });
     }
 }
