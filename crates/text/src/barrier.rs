@@ -22,8 +22,10 @@ use tokenizers::{AddedToken, OffsetReferential, OffsetType, PreTokenizedString, 
 
 use crate::locality::{changes_letters, joins_punctuation, normalizer_is_local, pre_tokenizer_is_local};
 
-/// Characters that may stand after a barrier; `中` stands for all ideographs.
-const AFTER: [char; 10] = [' ', '\n', '\t', '\u{3000}', ',', '.', '，', '。', '、', '中'];
+/// Characters that may stand after a barrier; `中` stands for all ideographs. The last ASCII ones are what markup, addresses and
+/// base64 have in place of spaces.
+const AFTER: [char; 16] =
+    [' ', '\n', '\t', '\u{3000}', ',', '.', '，', '。', '、', '中', '<', '"', '=', '-', '/', '+'];
 
 /// One probe for each kind of character before a barrier: letters, ideographs, digits, all else.
 const BEFORE: [char; 4] = ['x', '中', '1', '!'];
@@ -64,7 +66,11 @@ impl Barriers {
             return None;
         }
         let ends = added.values().filter_map(|token| token.content.chars().next_back()).collect();
-        Some(Self { holds: table(tokenizer)?, ends })
+        let mut holds = table(tokenizer)?;
+        for after in added.values().flat_map(reached_over) {
+            holds.iter_mut().for_each(|row| column(after).into_iter().for_each(|column| row[column] = false));
+        }
+        Some(Self { holds, ends })
     }
 
     /// Whether an added token ends as this text does.
@@ -137,17 +143,24 @@ fn kind(character: char) -> Kind {
     }
 }
 
-/// Whether an added token depends on what lies beyond a barrier: it holds one, must stand alone, or has a space or
-/// ends in a letter that a normalizer may have made of something else.
+/// Whether an added token depends on what lies beyond a barrier: it holds a space behind something else, must stand alone, or
+/// has a space or ends in a letter that a normalizer may have made of something else.
 fn looks_further(token: &AddedToken, changes: bool) -> bool {
-    let characters = token.content.chars();
-    let over = characters.clone().zip(characters.clone().skip(1)).any(|(before, after)| {
-        let spaced = after == '\u{2581}' || may_follow(after);
-        spaced && !before.is_whitespace() && before != '\u{2581}'
-    });
+    let over = reached_over(token).any(is_space);
     let spaced = changes && token.content.contains(char::is_whitespace);
-    let renamed = spaced || characters.last().is_some_and(char::is_alphanumeric);
+    let renamed = spaced || token.content.chars().next_back().is_some_and(char::is_alphanumeric);
     over || token.single_word || token.normalized && renamed
+}
+
+/// The characters of an added token before which a barrier might stand.
+fn reached_over(token: &AddedToken) -> impl Iterator<Item = char> {
+    let places = token.content.chars().zip(token.content.chars().skip(1));
+    places.filter(|&(before, _)| !is_space(before)).map(|(_, after)| after)
+}
+
+/// A space, or what some tokenizers make of one.
+fn is_space(character: char) -> bool {
+    character.is_whitespace() || character == '\u{2581}'
 }
 
 fn table(tokenizer: &tokenizers::Tokenizer) -> Option<[[bool; AFTER.len()]; BEFORE.len()]> {
@@ -255,6 +268,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn markup_has_barriers_but_where_an_added_token_reaches() {
+        assert_eq!(places("bert-cls-prompts", "<p>a<b/>c=\"d\"+e"), [4, 6, 9, 10, 12, 13]);
+        assert_eq!(places("modernbert-mean", "a/b</s>"), [1, 3]);
+        let mut tokenizer = tokenizer("modernbert-mean");
+        tokenizer.add_tokens([AddedToken::from("</s>", true)]).unwrap();
+        assert_eq!(Barriers::of(&tokenizer).unwrap().places("a/b</s>").collect::<Vec<_>>(), [3]);
     }
 
     #[test]

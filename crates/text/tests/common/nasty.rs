@@ -1,7 +1,7 @@
 //! Texts that tokenizers stumble over.
 
 /// What a text may be made of. Pieces join without a space unless they bring one.
-const FRAGMENTS: [&str; 42] = [
+const FRAGMENTS: [&str; 50] = [
     "dog ",
     " barks",
     "it's ",
@@ -44,6 +44,14 @@ const FRAGMENTS: [&str; 42] = [
     "fn main() { ",
     "``''\"\" ",
     "ﬁne Ａ１ ",
+    "<div class=\"a\">",
+    "</p>",
+    "well-known",
+    "--x",
+    "https://a.b/c?d=e+f",
+    "aGVsbG8+d29/bGQ=",
+    "=\u{338}<\u{338}",
+    "1/2-3+4=5",
 ];
 
 /// xorshift: the same texts everywhere.
