@@ -60,15 +60,15 @@ const COMMANDS: Readonly<Record<string, string>> = {
   HybridEmbedder: `${PROGRAM} info --task hybrid`,
 }
 
-/** The library names methods and options as programs write them. */
+/** The library names methods and options as programs write them. What is part of a path stays as it is. */
 function asTyped(message: string): string {
   const dashed = (_: string, name: string): string =>
     `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
   return message
     .replace(/^[\w.]+: options\.(\w+)(\[\d+\])?/, dashed)
-    .replace(/(?<![\w.])(maxLength|maxBatch|onnxFile|onOverflow|cacheDir)(?!\w)/g, dashed)
+    .replace(/(?<![\w./\\])(maxLength|maxBatch|onnxFile|onOverflow|cacheDir)(?![\w/\\]|\.\w)/g, dashed)
     .replace(/^\w+\.load: /, '')
-    .replace(/\b(\w+)\.load\b/g, (method, name: string) => COMMANDS[name] ?? method)
+    .replace(/(?<![\w./\\])(\w+)\.load(?![\w/\\]|\.\w)/g, (method, name: string) => COMMANDS[name] ?? method)
 }
 
 async function start(): Promise<void> {

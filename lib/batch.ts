@@ -4,7 +4,7 @@
  * engine: enough to keep it busy, few enough to bound memory and to let other streams in between.
  *
  *     call ─┐
- *     call ─┼─ Stream ── Shipment (a job: up to 512 texts, a part for each call in it) ── engine
+ *     call ─┼─ Stream ── Shipment (a job: up to 128 texts, a part for each call in it) ── engine
  *     call ─┘
  */
 import type { NativeEngine, Outcome, Rows } from './binding.js'

@@ -7,7 +7,8 @@
  * `--all` fails where a target has no binary; GITHUB_REPOSITORY becomes the `repository` that npm's provenance asks for.
  */
 import { existsSync } from 'node:fs'
-import { copyFile, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
@@ -49,14 +50,27 @@ const json = (value) => `${JSON.stringify(value, undefined, 2)}\n`
 const repository = process.env.GITHUB_REPOSITORY
 
 /**
- * Packs all into the folder `out`, which is emptied first.
+ * Packs all, and puts the archives into the folder `out`, beside what it holds.
  *
  * @param {{ out: string, binaries?: string, all?: boolean, checkFloors?: boolean }} options
  * @returns {Promise<string[]>} the archives, the package itself first
  */
-export async function pack({ out, binaries = root, all = false, checkFloors = false }) {
-  await rm(out, { recursive: true, force: true })
-  await mkdir(out, { recursive: true })
+export async function pack({ out, ...options }) {
+  await mkdir(out, { recursive: true }).catch(({ message }) => {
+    throw new StepFailed(`${out} cannot be the folder of the archives: ${message}`, '')
+  })
+  const work = await mkdtemp(join(tmpdir(), 'embed-native-pack-'))
+  try {
+    const made = await packInto(work, options)
+    const archives = made.map((archive) => join(out, basename(archive)))
+    await Promise.all(made.map((archive, i) => copyFile(archive, archives[i])))
+    return archives
+  } finally {
+    await rm(work, { recursive: true })
+  }
+}
+
+async function packInto(out, { binaries = root, all = false, checkFloors = false }) {
   const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
   const archives = [await packFace(out, manifest)]
   for (const target of Object.keys(TARGETS)) {

@@ -102,7 +102,8 @@ impl Registry {
             && let Some(difference) = held.difference(asked)
         {
             let message = format!(
-                "the models of this process have other settings: {difference}; join with the same, or with none"
+                "the models of this process have other settings: {difference}; the first `new Models` of the process decided them, also \
+                 one without options and one in a worker thread: make the one with options first, or join with the same or with none"
             );
             return Err(Error::Settings { message });
         }
