@@ -151,6 +151,18 @@ test('an interactive call goes before background work', async () => {
   expect(order).toEqual(['query', 'bulk'])
 })
 
+test('what was asked first in a turn is answered first, not with the rest', async () => {
+  const embedder = await loadTiny('bert-mean', { threads: 1 })
+  const long = texts.slice(0, 20).join(' ')
+  const start = performance.now()
+  const ended: number[] = []
+  // Four jobs, which the engine has at a time. Taking turns with one another they would end together.
+  await Promise.all(
+    Array.from({ length: 512 }, () => embedder.embed(long).then(() => ended.push(performance.now() - start))),
+  )
+  expect(ended[0]! / ended.at(-1)!).toBeLessThan(0.6)
+})
+
 test('a deadline ends a call, and the model goes on', async () => {
   const embedder = await loadTiny()
   await checkFault(embedder.embed(Array(200_000).fill('a text'), { deadline: 20 }), 'ERR_DEADLINE')

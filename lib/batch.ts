@@ -31,7 +31,15 @@ type AnyCall = Call<any, unknown>
 export interface Errand {
   /** Equal keys are equal errands: their calls may share a job. */
   readonly key: string
-  readonly send: (engine: NativeEngine, job: number, texts: string[]) => void
+  readonly send: (engine: NativeEngine, job: number, texts: string[], line: number) => void
+  /** The line of its jobs, where several streams share one. */
+  readonly line?: number
+}
+
+/** The same for calls that follow one another: what was asked first is done first. */
+export function inLine(errand: Errand): Errand {
+  const line = environment().newLine()
+  return { ...errand, key: `${errand.key} ${line}`, line }
 }
 
 /** The streams that take calls in until this turn's microtasks run. */
@@ -141,12 +149,14 @@ class Stream {
   readonly #environment: Environment = environment()
   readonly #calls: AnyCall[] = []
   readonly #underWay = new Set<Shipment>()
+  readonly #line: number
   #next = 0
   #at = 0
   #pumping = false
 
   constructor(errand: Errand) {
     this.#errand = errand
+    this.#line = errand.line ?? this.#environment.newLine()
   }
 
   add(call: AnyCall): void {
@@ -188,7 +198,7 @@ class Stream {
   #send(shipment: Shipment): void {
     this.#underWay.add(shipment)
     shipment.job = this.#environment.start(
-      (engine, job) => this.#errand.send(engine, job, shipment.texts),
+      (engine, job) => this.#errand.send(engine, job, shipment.texts, this.#line),
       (error, outcome) => this.#arrived(shipment, error, outcome),
     )
   }

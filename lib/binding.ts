@@ -126,8 +126,9 @@ export interface NativeEngine {
   /** `wanted` is JSON. */
   convert(job: number, folder: string, wanted: string): void
   cache(job: number, tool: string, model: string | null, options: NativeHubOptions): void
-  embed(job: number, model: NativeModel, texts: string[], options: NativeEmbedOptions): void
-  rerank(job: number, model: NativeModel, pairs: NativePairs, options: NativeRerankOptions): void
+  /** Jobs of one line begin in their order, and take turns with others as one. */
+  embed(job: number, line: number, model: NativeModel, texts: string[], options: NativeEmbedOptions): void
+  rerank(job: number, line: number, model: NativeModel, pairs: NativePairs, options: NativeRerankOptions): void
   count(job: number, model: NativeModel, texts: string[]): void
   cancel(job: number): void
   dropRows(job: number, row: number, count: number): void

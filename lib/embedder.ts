@@ -1,5 +1,5 @@
 /** Embedding: texts in, one vector each out. */
-import type { Errand } from './batch.js'
+import { type Errand, inLine } from './batch.js'
 import type { NativeEmbedOptions, Rows } from './binding.js'
 import type { CallOptions, Request, Sink } from './call.js'
 import { embeddings, streamChecks } from './embeddings.js'
@@ -217,7 +217,7 @@ function embedStream<Output extends StreamOutputName>(
   const { output = 'float32', ranges, purpose, ...settings } = readOptions<EmbedStreamOptions>(method, options, checks)
   const form = formOf(method, output, settings.dimensions ?? handle.info.dims, ranges)
   const { signal, onProgress, ...rest } = settings
-  const errand = errandOf(handle, toNative(handle, { priority: 'background', ...rest }, purpose))
+  const errand = inLine(errandOf(handle, toNative(handle, { priority: 'background', ...rest }, purpose)))
   const sink = (count: number): Sink<Rows, unknown> => embedSink(form, count, false)
   return embeddings(handle, method, texts, { errand, sink, signal, onProgress })
 }

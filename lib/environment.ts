@@ -25,6 +25,7 @@ export class Environment {
   readonly #engine: NativeEngine
   readonly #jobs = new Map<number, Job>()
   #last = 0
+  #lastLine = 0
   #held = false
 
   constructor() {
@@ -44,6 +45,12 @@ export class Environment {
       queueMicrotask(() => this.#end(job, fromThrown(thrown), null))
     }
     return job
+  }
+
+  /** The number of a new line: jobs of one begin in their order, and take turns with others as one. */
+  newLine(): number {
+    this.#lastLine = (this.#lastLine % LAST_NUMBER) + 1
+    return this.#lastLine
   }
 
   /** Drops a job: nobody is told how it ended. Returns whether it was still under way. */

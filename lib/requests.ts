@@ -112,7 +112,7 @@ function send<Batch, Result>(call: Call<Batch, Result>, { errand }: Request<Batc
 export function errandOf(handle: Handle, native: NativeEmbedOptions): Errand {
   return {
     key: `embed ${handle.id} ${JSON.stringify(native)}`,
-    send: (engine, job, part) => engine.embed(job, handle.native, part, native),
+    send: (engine, job, part, line) => engine.embed(job, line, handle.native, part, native),
   }
 }
 

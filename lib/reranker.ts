@@ -1,5 +1,5 @@
 /** Reranking: a query and documents in, the documents in the order of their scores out. */
-import { type Errand, JOB_TEXTS } from './batch.js'
+import { type Errand, inLine, JOB_TEXTS } from './batch.js'
 import type { NativeRerankOptions } from './binding.js'
 import type { Handle } from './handle.js'
 import { handleOf, loading, Model } from './model.js'
@@ -125,7 +125,7 @@ function rerankStream<Document>(
   const method = 'rerankStream'
   const settings = readOptions<RerankStreamOptions<Document>>(method, options, streamChecks)
   checkTexts(method, [query])
-  const errand = scores(handle, query, { priority: 'background', ...settings })
+  const errand = inLine(scores(handle, query, { priority: 'background', ...settings }))
   const text = textOf<Document>(method, settings.text)
   const send = (texts: string[], options: GroupOptions): Promise<WithUsage<number[]>> =>
     run({ handle, method, texts, sink: new ScoreSink(texts.length), options, errand, patient: true })
@@ -148,7 +148,7 @@ function scores(handle: Handle, query: string, options: Scoring): Errand {
   const native: NativeRerankOptions = { instruction, score, overflow: onOverflow, truncationSide, priority }
   return {
     key: `rerank ${handle.id} ${JSON.stringify([native, query])}`,
-    send: (engine, job, part) => engine.rerank(job, handle.native, { query, documents: part }, native),
+    send: (engine, job, part, line) => engine.rerank(job, line, handle.native, { query, documents: part }, native),
   }
 }
 

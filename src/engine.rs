@@ -1,6 +1,7 @@
 //! Jobs in, settled jobs out.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use engine::{CacheTool, CallSettings, Registry, Request, Task, Ticket};
@@ -21,6 +22,8 @@ type Settle = ThreadsafeFunction<Settled, (), FnArgs<Settled>, Status, false, tr
 #[napi]
 pub struct Engine {
     out: Arc<Out>,
+    /// Of the engines of this process.
+    number: u32,
 }
 
 /// Called from any thread.
@@ -73,7 +76,9 @@ impl Engine {
             .weak::<true>()
             .callee_handled::<false>()
             .build_callback(|context| Ok(FnArgs::from(context.value)))?;
-        Ok(Self { out: Arc::new(Out { settle: RwLock::new(settle), tickets: Mutex::default() }) })
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { number, out: Arc::new(Out { settle: RwLock::new(settle), tickets: Mutex::default() }) })
     }
 
     /// Opens a model for a task by name, from its folder or by its own name; settles with a `Model`.
@@ -141,17 +146,18 @@ impl Engine {
         });
     }
 
-    /// Runs texts through a model of any kind but a reranker; they share options; settles with `Rows`.
+    /// Runs texts through a model of any kind but a reranker; they share options; settles with `Rows`. Jobs of one line begin
+    /// in their order, and take turns with others as one.
     #[napi(catch_unwind)]
-    pub fn embed(&self, job: u32, model: &Model, texts: Vec<String>, options: EmbedOptions) {
-        let ticket = ticket(options.priority.as_deref());
+    pub fn embed(&self, job: u32, line: u32, model: &Model, texts: Vec<String>, options: EmbedOptions) {
+        let ticket = ticket(self.line(line), options.priority.as_deref());
         self.run(job, model, Request { texts, settings: options.into(), ticket });
     }
 
-    /// Scores documents against a query; settles with `Rows` of one column.
+    /// Scores documents against a query; settles with `Rows` of one column. Lines are as in `embed`.
     #[napi(catch_unwind)]
-    pub fn rerank(&self, job: u32, model: &Model, pairs: Pairs, options: RerankOptions) {
-        let ticket = ticket(options.priority.as_deref());
+    pub fn rerank(&self, job: u32, line: u32, model: &Model, pairs: Pairs, options: RerankOptions) {
+        let ticket = ticket(self.line(line), options.priority.as_deref());
         let settings = CallSettings { query: Some(pairs.query), ..options.into() };
         self.run(job, model, Request { texts: pairs.documents, settings, ticket });
     }
@@ -189,6 +195,11 @@ impl Engine {
 }
 
 impl Engine {
+    /// A line of this environment's, as the process knows it.
+    fn line(&self, line: u32) -> u64 {
+        u64::from(self.number) << 32 | u64::from(line)
+    }
+
     /// A new ticket, noted as the job's.
     fn ticket(&self, job: u32) -> Ticket {
         let ticket = Ticket::default();

@@ -176,12 +176,13 @@ fn score(name: Option<&str>) -> Score {
     }
 }
 
-/// A ticket for a job of a priority by name.
-pub(crate) fn ticket(priority: Option<&str>) -> Ticket {
-    Ticket::new(match priority {
+/// A ticket for a job of a line, of a priority by name.
+pub(crate) fn ticket(line: u64, priority: Option<&str>) -> Ticket {
+    let priority = match priority {
         Some("background") => Priority::Background,
         _ => Priority::Interactive,
-    })
+    };
+    Ticket::new(priority, Some(line))
 }
 
 fn overflow(name: Option<&str>) -> Overflow {

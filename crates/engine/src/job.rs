@@ -102,7 +102,7 @@ impl Job {
         };
         let (pieces, windows) = (Vec::new(), HashMap::new());
         let outcome = Mutex::new(Outcome { rows, pieces, windows, fault: None, done: Some(done) });
-        let place = Place::new(call.model.lane.clone(), ticket.priority);
+        let place = Place::new(call.model.lane.clone(), ticket.priority, ticket.line);
         let (clock, tasks) = (Clock::start(), AtomicUsize::new(1));
         let job = Arc::new(Self { place, clock, call, ticket, tasks, outcome });
         job.clone().queue(slices(&job.call), Self::tokenize);

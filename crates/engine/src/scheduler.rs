@@ -2,7 +2,7 @@
 //!
 //! Threads start with the first task and then live as long as the process; they are named `embed-native-N`
 //! and never touch JavaScript. Jobs take turns, task by task, so a short one does not wait for the end of a
-//! long one. Background jobs take their turns when no interactive one waits, and now and then all the same.
+//! long one; jobs of one line are one in that, and begin in their order. Background jobs take their turns when no interactive one waits, and now and then all the same.
 //! A lane bounds how many tasks of one model run at once. Threads that have nothing to do help those that lead a
 //! [`Team`], until something else waits.
 
@@ -58,21 +58,25 @@ impl Lane {
     }
 }
 
-/// Tells jobs apart.
+/// Tells apart those that take turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct JobId(usize);
+enum Party {
+    /// A job by itself.
+    Job(usize),
+    /// All jobs of a line.
+    Line(u64),
+}
 
-impl JobId {
-    /// One that nobody has.
-    fn next() -> Self {
+impl Party {
+    fn of(line: Option<u64>) -> Self {
         static LAST: AtomicUsize = AtomicUsize::new(0);
-        Self(LAST.fetch_add(1, Ordering::Relaxed))
+        line.map_or_else(|| Self::Job(LAST.fetch_add(1, Ordering::Relaxed)), Self::Line)
     }
 }
 
-/// The tasks of one job that wait.
+/// The tasks of one party that wait.
 struct Waiting {
-    job: JobId,
+    party: Party,
     priority: Priority,
     lane: Arc<Lane>,
     tasks: VecDeque<Task>,
@@ -128,22 +132,24 @@ pub fn spawn<T: 'static>(
         Err(error) => done(Err(error)),
         Ok(()) => {
             let task = move || done(contained(work));
-            scheduler.push(&Place::new(Lane::new(None), Priority::default()), vec![Box::new(task)]);
+            scheduler.push(&Place::new(Lane::new(None), Priority::default(), None), vec![Box::new(task)]);
         }
     }
 }
 
 /// Where a job's tasks stand in the queue.
 pub(crate) struct Place {
-    job: JobId,
+    party: Party,
     lane: Arc<Lane>,
     priority: Priority,
+    /// Whether tasks of the job were queued before.
+    began: AtomicBool,
 }
 
 impl Place {
-    /// The place of a new job.
-    pub(crate) fn new(lane: Arc<Lane>, priority: Priority) -> Self {
-        Self { job: JobId::next(), lane, priority }
+    /// The place of a new job, in a line or by itself.
+    pub(crate) fn new(lane: Arc<Lane>, priority: Priority, line: Option<u64>) -> Self {
+        Self { party: Party::of(line), lane, priority, began: AtomicBool::new(false) }
     }
 }
 
@@ -178,19 +184,12 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Adds tasks to a job's, before those that wait: what began is finished first.
+    /// Adds tasks of a job: its first ones behind all of its line, later ones before those that wait, as what began is
+    /// finished first.
     pub(crate) fn push(&self, place: &Place, tasks: Vec<Task>) {
-        let &Place { job, ref lane, priority } = place;
         let count = tasks.len();
         let mut queue = self.lock();
-        match queue.jobs.iter_mut().find(|waiting| waiting.job == job) {
-            Some(waiting) => tasks.into_iter().rev().for_each(|task| waiting.tasks.push_front(task)),
-            None if count > 0 => {
-                let tasks = tasks.into();
-                queue.jobs.push_back(Waiting { job, priority, lane: lane.clone(), tasks });
-            }
-            None => {}
-        }
+        queue.add(place, tasks);
         self.busy.store(!queue.jobs.is_empty(), Ordering::Relaxed);
         self.announce(queue, count + 1);
     }
@@ -288,6 +287,19 @@ enum Turn {
 }
 
 impl Queue {
+    fn add(&mut self, place: &Place, tasks: Vec<Task>) {
+        let &Place { party, ref lane, priority, ref began } = place;
+        let began = began.swap(true, Ordering::Relaxed);
+        match self.jobs.iter_mut().find(|waiting| waiting.party == party) {
+            Some(waiting) if began => tasks.into_iter().rev().for_each(|task| waiting.tasks.push_front(task)),
+            Some(waiting) => waiting.tasks.extend(tasks),
+            None if tasks.is_empty() => {}
+            None => {
+                self.jobs.push_back(Waiting { party, priority, lane: lane.clone(), tasks: tasks.into() });
+            }
+        }
+    }
+
     /// A pass to help with, when nothing waits.
     fn help(&self) -> Option<(Arc<Lane>, Turn)> {
         let led = self.teams.iter().filter(|_| self.jobs.is_empty()).find(|led| led.lane.has_room())?;
@@ -295,7 +307,7 @@ impl Queue {
         Some((led.lane.clone(), Turn::Help(led.team.clone())))
     }
 
-    /// The next task of the first job whose lane has room; that job's next turn comes last.
+    /// The next task of the first party whose lane has room; that party's next turn comes last.
     fn take(&mut self) -> Option<(Arc<Lane>, Turn)> {
         let preferred =
             if self.passed + 1 < BACKGROUND_SHARE { Priority::Interactive } else { Priority::Background };
@@ -335,7 +347,7 @@ mod tests {
                 RUNNING.fetch_sub(1, Ordering::SeqCst);
                 send.send(others).unwrap();
             };
-            let place = Place::new(lane.clone(), Priority::default());
+            let place = Place::new(lane.clone(), Priority::default(), None);
             Scheduler::process().push(&place, vec![Box::new(work)]);
         }
         assert!(receive.iter().take(20).all(|others| others == 0));
@@ -354,16 +366,22 @@ mod tests {
 
     /// The order in which one thread runs jobs of `(name, priority, tasks)`.
     fn order_of(jobs: &[(&'static str, Priority, usize)]) -> Vec<String> {
+        order_in_lines(
+            &jobs.iter().map(|&(name, priority, count)| (name, priority, count, None)).collect::<Vec<_>>(),
+        )
+    }
+
+    /// The same of jobs with a line.
+    fn order_in_lines(jobs: &[(&'static str, Priority, usize, Option<u64>)]) -> Vec<String> {
         let mut queue = Queue::default();
         let order = Arc::new(Mutex::new(Vec::new()));
-        for &(name, priority, count) in jobs {
+        for &(name, priority, count, line) in jobs {
             let task = |number| -> Task {
                 let order = order.clone();
                 Box::new(move || order.lock().unwrap().push(format!("{name} {number}")))
             };
-            let lane = Arc::new(Lane { limit: count, running: AtomicUsize::new(0) });
-            let tasks = (0..count).map(task).collect();
-            queue.jobs.push_back(Waiting { job: JobId::next(), priority, lane, tasks });
+            let lane = Arc::new(Lane { limit: usize::MAX, running: AtomicUsize::new(0) });
+            queue.add(&Place::new(lane, priority, line), (0..count).map(task).collect());
         }
         while let Some((_, Turn::Task(task))) = queue.take() {
             task();
@@ -380,6 +398,35 @@ mod tests {
     }
 
     #[test]
+    fn jobs_of_a_line_take_turns_as_one_in_their_order() {
+        let (same, line) = (Priority::Interactive, Some(7));
+        let jobs = [("first", same, 2, line), ("second", same, 1, line), ("other", same, 2, Some(8))];
+        assert_eq!(order_in_lines(&jobs), ["first 0", "other 0", "first 1", "other 1", "second 0"]);
+    }
+
+    #[test]
+    fn what_began_is_finished_before_the_next_of_its_line() {
+        let (mut queue, order) = (Queue::default(), Arc::new(Mutex::new(Vec::new())));
+        let task = |name: &'static str| -> Vec<Task> {
+            let order = order.clone();
+            vec![Box::new(move || order.lock().unwrap().push(name))]
+        };
+        let lane = Arc::new(Lane { limit: usize::MAX, running: AtomicUsize::new(0) });
+        let [first, second] = [(); 2].map(|()| Place::new(lane.clone(), Priority::default(), Some(7)));
+        let run_one = |queue: &mut Queue| match queue.take() {
+            Some((_, Turn::Task(task))) => task(),
+            _ => panic!("a task waits"),
+        };
+        queue.add(&first, task("read first"));
+        queue.add(&second, task("read second"));
+        run_one(&mut queue);
+        queue.add(&first, task("compute first"));
+        (0..2).for_each(|_| run_one(&mut queue));
+        assert!(queue.take().is_none());
+        assert_eq!(*order.lock().unwrap(), ["read first", "compute first", "read second"]);
+    }
+
+    #[test]
     fn background_jobs_wait_for_interactive_ones() {
         let order = order_of(&[("bulk", Priority::Background, 3), ("query", Priority::Interactive, 2)]);
         assert_eq!(order, ["query 0", "query 1", "bulk 0", "bulk 1", "bulk 2"]);
@@ -391,7 +438,7 @@ mod tests {
         let led = || Led { team: Arc::default(), lane: lane.clone() };
         let mut queue = Queue { teams: vec![led()], ..Queue::default() };
         queue.jobs.push_back(Waiting {
-            job: JobId::next(),
+            party: Party::of(None),
             priority: Priority::default(),
             lane: lane.clone(),
             tasks: VecDeque::from([Box::new(|| {}) as Task]),

@@ -13,12 +13,14 @@ pub struct Ticket {
     cancelled: Arc<AtomicBool>,
     dropped: Arc<Mutex<BTreeSet<usize>>>,
     pub(crate) priority: Priority,
+    pub(crate) line: Option<u64>,
 }
 
 impl Ticket {
-    /// A ticket for a job of that priority.
-    pub fn new(priority: Priority) -> Self {
-        Self { priority, ..Self::default() }
+    /// A ticket for a job of that priority. Jobs of one line, a number of the caller's for the whole process, begin in their
+    /// order, and take turns with others as one.
+    pub fn new(priority: Priority, line: Option<u64>) -> Self {
+        Self { priority, line, ..Self::default() }
     }
 
     /// Drops what has not begun; the job then ends with [`Error::Cancelled`](crate::Error::Cancelled).

@@ -23,7 +23,7 @@ const EACH: &[(&str, usize)] = &[
 ];
 
 /// Folders: lines of all their sources together.
-const TOGETHER: &[(&str, usize)] = &[("crates/backend/src/", 505), ("src/", 790)];
+const TOGETHER: &[(&str, usize)] = &[("crates/backend/src/", 505), ("src/", 800)];
 
 /// All budgets.
 pub fn check(files: &[File]) -> Vec<Breach> {
