@@ -48,7 +48,7 @@ const FRAGMENTS: [&str; 50] = [
     "</p>",
     "well-known",
     "--x",
-    "https://a.b/c?d=e+f",
+    "file://a.b/c?d=e+f",
     "aGVsbG8+d29/bGQ=",
     "=\u{338}<\u{338}",
     "1/2-3+4=5",
